@@ -1,0 +1,107 @@
+"""The command `halocline`."""
+
+import sys
+import traceback
+from importlib.metadata import entry_points, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from coupler.errors import HaloclineError
+
+app = typer.Typer(
+    name="halocline",
+    help="Couple a Fortran ocean model with neural networks.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Cfg = Annotated[Path, typer.Argument(help="folder that holds namelist_cfg, or the file itself")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"halocline {version('halocline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    show: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    """Couple a Fortran ocean model with neural networks."""
+
+
+@app.command()
+def couple(cfg: Cfg = Path(".")) -> None:
+    """The coupler process: `mpirun -np N model.exe : -np M halocline couple CFG`."""
+    from coupler import loop, settings
+    from coupler.transport.mpi import abort_job
+
+    try:
+        loop.couple(settings.load(cfg))
+    except HaloclineError as error:
+        abort_job(str(error), 1)
+    except BaseException as error:  # an exit without an abort would leave the ocean waiting
+        Path("halocline.traceback").write_text(traceback.format_exc(), encoding="utf-8")
+        abort_job(f"{type(error).__name__}: {error}. This is a defect; the details are in halocline.traceback.", 2)
+
+
+@app.command()
+def run(
+    cfg: Cfg,
+    ocean_ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the ocean")] = 1,
+    coupler_ranks: Annotated[int, typer.Option(min=0, help="MPI ranks of the coupler; 0: the ocean alone")] = 1,
+    rundir: Annotated[Path | None, typer.Option(help="where to run; default runs/NAME of CFG")] = None,
+    ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
+    link: Annotated[list[Path] | None, typer.Option(help="file to link into the run folder (repeat)")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="prepare the run folder and print the command")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the run folder first")] = False,
+) -> None:
+    """Prepare a run folder, launch ocean and coupler, show progress, end with a table of where the time went."""
+    from coupler import launch
+
+    job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite)
+    if dry_run:
+        print(job.command_line())
+        return
+    launch.run(job, Console())
+
+
+@app.command()
+def demo(out: Annotated[Path, typer.Option(help="folder for the runs and the figure")] = Path("runs/demo")) -> None:
+    """Ten years of double gyre, one more with and without a network, and a picture of the difference."""
+    from coupler import demo as demonstration
+
+    demonstration.demo(out, Console())
+
+
+@app.command()
+def client(path: Annotated[bool, typer.Option("--path", help="print the folder of the Fortran sources")] = True) -> None:
+    """Where the Fortran client lies that an ocean model compiles in."""
+    print(Path(__file__).parent / "fortran")
+
+
+@app.command()
+def reference() -> None:
+    """Print every switch of the coupler with its default, as a namelist."""
+    from coupler import settings
+
+    print(settings.reference_text(), end="")
+
+
+def main() -> None:
+    """Entry point: commands of other packages join, a user's mistake ends in words and exit code 1."""
+    for extension in entry_points(group="halocline.commands"):
+        extension.load()(app)
+    try:
+        app()
+    except HaloclineError as error:
+        print(f"halocline: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

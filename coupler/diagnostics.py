@@ -1,0 +1,78 @@
+"""Records of what the coupler received and returned, gathered on rank 0."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from coupler.errors import HaloclineError
+from coupler.exchange import Plan
+from coupler.grid import Box
+from coupler.handshake import Handshake
+from coupler.io import DiagnosticsField, DiagnosticsFile, create_diagnostics
+from coupler.settings import Settings
+from coupler.transport.base import Transport
+
+
+class Diagnostics:
+    """Writes the fields of &namdiag every rn_diag seconds, as the networks saw and made them."""
+
+    def __init__(self, settings: Settings, shake: Handshake, plans: Sequence[Plan], transport: Transport, box: Box) -> None:
+        """Nothing is written when rn_diag is 0. Raises HaloclineError for a field that no exchange carries."""
+        self._shake, self._transport, self._box = shake, transport, box
+        self._file: DiagnosticsFile | None = None
+        self._views: dict[str, np.ndarray] = {}
+        diag = settings.namdiag
+        self._period = diag.rn_diag
+        if not self._period:
+            return
+        step = shake.time.rn_Dt
+        if abs(round(self._period / step) * step - self._period) > 1e-9 * self._period:
+            raise HaloclineError(
+                f"rn_diag = {self._period:g} s is not a multiple of the ocean's time step, {step:g} s.\n  {diag.where('rn_diag')}."
+            )
+        known = {field.name: (field, plan) for plan in plans for field in plan.exchange.fields}
+        names = diag.cn_diag or [f.name for p in plans if p.exchange.direction == "to_ocean" for f in p.exchange.fields]
+        for name in names:
+            if name not in known:
+                raise HaloclineError(
+                    f"cn_diag names '{name}', which no exchange carries. Carried: {', '.join(known)}.\n  {diag.where('cn_diag')}."
+                )
+            plan, halo = known[name][1], known[name][1].exchange.halo
+            self._views[name] = plan.views[name][:, halo : halo + box.nj, halo : halo + box.ni]
+        if transport.rank == 0:
+            fields = [known[name][0] for name in names]
+            self._file = create_diagnostics(
+                Path(diag.cn_diag_file),
+                (shake.grid.ny, shake.grid.nx),
+                [DiagnosticsField(field.name, field.units, field.point, field.levels) for field in fields],
+                shake.date(1).isoformat(" "),
+                shake.time.calendar,
+                {"title": f"Halocline: networks coupled to {shake.model}"},
+            )
+
+    def record(self, kt: int) -> None:
+        """Write step `kt` when it is due. Collective over the coupler."""
+        if not self._period:
+            return
+        seconds = (kt - 1) * self._shake.time.rn_Dt
+        if round(seconds / self._period) * self._period != seconds:
+            return
+        parts = self._transport.gather((self._box, {name: view.copy() for name, view in self._views.items()}))
+        if self._file is not None and parts is not None:
+            self._file.record(kt, round(seconds))
+            for part in parts:
+                _put(self._file, part)
+
+    def close(self) -> None:
+        """Give the file its final name."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _put(file: DiagnosticsFile, part: object) -> None:
+    """Write the box of one coupler rank."""
+    box, values = part  # type: ignore[misc]  # what record() gathered
+    assert isinstance(box, Box) and isinstance(values, Mapping)
+    for name, array in values.items():
+        file.put(name, array if array.shape[0] > 1 else array[0], box.j0, box.i0)

@@ -1,0 +1,152 @@
+"""An exchange on one coupler rank: its fields in one padded array, and what every ocean rank sends or gets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from coupler.fields import Field
+from coupler.grid import Box, Grid, Ownership
+from coupler.halo import Request, requests, source_map
+
+Direction = Literal["to_coupler", "to_ocean"]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A group of fields that travel together, as the namelist and the handshake define it.
+
+    `number` counts from 1 and is the client's; `period` is in steps, counted from step 1 of the experiment.
+    """
+
+    number: int
+    name: str
+    direction: Direction
+    fields: tuple[Field, ...]
+    period: int = 1
+    static: bool = False
+    halo: int = 0
+
+    def due(self, kt: int) -> bool:
+        """Does it travel at step `kt`? (A static exchange travels once, before the first step.)"""
+        return not self.static and (kt - 1) % self.period == 0
+
+    @property
+    def levels(self) -> int:
+        """Levels of all fields together."""
+        return sum(item.levels for item in self.fields)
+
+
+@dataclass(frozen=True)
+class RunSet:
+    """The index map shared by some fields of an exchange, cut by ocean rank."""
+
+    requests: Mapping[int, Request]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An exchange on this coupler rank.
+
+    stack: (levels of all fields, nj + 2 halo, ni + 2 halo), what the messages fill or are filled from; views[name] is
+    the part of one field (levels, J, I). set_of[n] is the run set of field n.
+    """
+
+    exchange: Exchange
+    stack: np.ndarray
+    sets: tuple[RunSet, ...]
+    set_of: tuple[int, ...]
+    views: Mapping[str, np.ndarray] = field(repr=False)
+
+    @property
+    def peers(self) -> list[int]:
+        """Ocean ranks that take part."""
+        return sorted({rank for runset in self.sets for rank in runset.requests})
+
+
+def make_plan(
+    exchange: Exchange,
+    grid: Grid,
+    owner: Ownership,
+    box: Box,
+    *,
+    dtype: np.dtype,
+    fill: Mapping[str, float] | None = None,
+    vectors: Sequence[str] = (),
+) -> Plan:
+    """Allocate the stack of an exchange on subdomain `box` and derive its index maps.
+
+    fill: value outside closed edges and in cells that no ocean rank owns, per field, in its units (default 0);
+    vectors: fields that are vector components.
+    """
+    halo = exchange.halo
+    stack = np.zeros((exchange.levels, box.nj + 2 * halo, box.ni + 2 * halo), dtype)
+    views, first = {}, 0
+    sets: list[RunSet] = []
+    known: dict[bytes, int] = {}
+    set_of = []
+    for item in exchange.fields:
+        views[item.name] = stack[first : first + item.levels]
+        views[item.name][...] = (fill or {}).get(item.name, 0.0)
+        first += item.levels
+        vector = item.name in vectors
+        source, sign = source_map(grid, box, halo, item.point)
+        key = source.tobytes() + (sign.tobytes() if vector else b"")
+        if key not in known:
+            known[key] = len(sets)
+            found = requests(grid, owner, box, halo, item.point, vector)
+            sets.append(RunSet({request.ocean_rank: request for request in found}))
+        set_of.append(known[key])
+    return Plan(exchange, stack, tuple(sets), tuple(set_of), views)
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One strided copy between a part of the stack and a part of a message, both views, (levels, height, width)."""
+
+    block: np.ndarray
+    message: np.ndarray
+    sign: int
+
+
+def message_length(plan: Plan, ocean_rank: int) -> int:
+    """Numbers in the message between this rank and `ocean_rank`."""
+    total = 0
+    for item, number in zip(plan.exchange.fields, plan.set_of, strict=True):
+        request = plan.sets[number].requests.get(ocean_rank)
+        total += item.levels * request.runs.size if request else 0
+    return total
+
+
+def copies(plan: Plan, ocean_rank: int, payload: np.ndarray) -> list[Copy]:
+    """The copies between the stack and `payload`, the numbers of one message: field by field, level by level, runs.
+
+    Neighbouring fields that share an index map are copied together.
+    """
+    result = []
+    level, offset = 0, 0
+    numbers = list(plan.set_of)
+    while numbers:
+        number = numbers[0]
+        same = next((n for n, other in enumerate(numbers) if other != number), len(numbers))
+        count = len(plan.set_of) - len(numbers)
+        levels = sum(item.levels for item in plan.exchange.fields[count : count + same])
+        request = plan.sets[number].requests.get(ocean_rank)
+        if request is not None:
+            size = request.runs.size
+            part = payload[offset : offset + levels * size].reshape(levels, size)
+            for rect in request.rects:
+                block = plan.stack[
+                    level : level + levels, rect.j : rect.j + rect.height, rect.i : rect.i + rect.width
+                ]
+                message = np.lib.stride_tricks.as_strided(
+                    part[:, rect.position :],
+                    shape=block.shape,
+                    strides=(part.strides[0], rect.row * part.itemsize, rect.step * part.itemsize),
+                )
+                result.append(Copy(block, message, rect.sign))
+            offset += levels * size
+        level += levels
+        numbers = numbers[same:]
+    return result

@@ -1,0 +1,124 @@
+"""The global grid: sizes, edges, and the boxes that ranks own. Indices are zero-based, j grows northward."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from coupler.errors import HaloclineError
+
+BOUNDARIES = ("closed", "cyclic_ew")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of the global grid: offsets `i0`, `j0` and sizes `ni`, `nj` in cells."""
+
+    i0: int
+    j0: int
+    ni: int
+    nj: int
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return self.ni * self.nj
+
+    def __str__(self) -> str:
+        """Ranges as a Fortran user reads them (one-based, inclusive)."""
+        return f"i={self.i0 + 1}:{self.i0 + self.ni}, j={self.j0 + 1}:{self.j0 + self.nj}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Global sizes without halo, and what lies beyond the edges.
+
+    `closed`: nothing (fill value); `cyclic_ew`: the first column follows the last.
+    """
+
+    nx: int
+    ny: int
+    boundary: str = "closed"
+
+    def __post_init__(self) -> None:
+        """Refuse an empty grid and an unknown boundary."""
+        if self.nx < 1 or self.ny < 1:
+            raise HaloclineError(f"grid size {self.nx} x {self.ny}: both must be at least 1.")
+        if self.boundary not in BOUNDARIES:
+            raise HaloclineError(f"boundary '{self.boundary}' of the grid is unknown. Allowed: {', '.join(BOUNDARIES)}.")
+
+    def source(self, j: np.ndarray, i: np.ndarray, point: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where the value of cell (j, i) comes from, for cells inside and outside the grid.
+
+        j, i: integer arrays that broadcast together, any value; point: T, U, V, F or W (edges that are straight
+        lines treat all points alike). Returns the flat index j * nx + i of the source cell, -1 where there is none,
+        and the sign (int8) that a vector component takes on the way.
+        """
+        j, i = np.broadcast_arrays(j, i)
+        inside = (j >= 0) & (j < self.ny)
+        if self.boundary == "cyclic_ew":
+            i = np.mod(i, self.nx)
+        else:
+            inside = inside & (i >= 0) & (i < self.nx)
+        index = np.where(inside, j * self.nx + i, -1)
+        return index.astype(np.int64), np.ones(index.shape, np.int8)
+
+
+def decompose(grid: Grid, ranks: int) -> list[Box]:
+    """Boxes of a regular decomposition of `grid` over `ranks`, rank growing first along i.
+
+    Chooses the pair of factors with the shortest internal edges; sizes differ by at most one cell.
+    Raises HaloclineError when no pair of factors leaves every rank a cell.
+    """
+    fits = [(ranks // nj, nj) for nj in range(1, ranks + 1) if ranks % nj == 0 and nj <= grid.ny and ranks // nj <= grid.nx]
+    if not fits:
+        raise HaloclineError(
+            f"{ranks} coupler ranks do not fit the grid of {grid.nx} x {grid.ny} cells: no split in rows and columns gives "
+            f"every rank a cell. Use at most {grid.ny} (one row each), or a number with suitable factors."
+        )
+    ni, nj = min(fits, key=lambda split: (split[0] - 1) * grid.ny + (split[1] - 1) * grid.nx)
+    i_edges, j_edges = _edges(grid.nx, ni), _edges(grid.ny, nj)
+    return [
+        Box(i_edges[a], j_edges[b], i_edges[a + 1] - i_edges[a], j_edges[b + 1] - j_edges[b])
+        for b in range(nj)
+        for a in range(ni)
+    ]
+
+
+def _edges(cells: int, parts: int) -> list[int]:
+    """Limits of `parts` near-equal pieces of `cells`."""
+    return [part * cells // parts for part in range(parts + 1)]
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Who owns each cell: `rank` (ny, nx), -1 where nobody does, and the flat index inside the owner's box."""
+
+    rank: np.ndarray
+    local: np.ndarray
+
+    @property
+    def uncovered(self) -> int:
+        """Cells that no rank owns (a model may drop land-only subdomains)."""
+        return int(np.count_nonzero(self.rank < 0))
+
+
+def ownership(grid: Grid, boxes: Sequence[Box]) -> Ownership:
+    """Ownership of the grid by the boxes of the ocean ranks.
+
+    Raises HaloclineError when a box leaves the grid or two boxes overlap.
+    """
+    rank = np.full((grid.ny, grid.nx), -1, np.int32)
+    local = np.zeros((grid.ny, grid.nx), np.int64)
+    for number, box in enumerate(boxes):
+        if box.i0 < 0 or box.j0 < 0 or box.i0 + box.ni > grid.nx or box.j0 + box.nj > grid.ny:
+            raise HaloclineError(f"ocean rank {number} owns {box}, outside the grid of {grid.nx} x {grid.ny} cells.")
+        part = (slice(box.j0, box.j0 + box.nj), slice(box.i0, box.i0 + box.ni))
+        if (rank[part] >= 0).any():
+            other = int(rank[part][rank[part] >= 0][0])
+            raise HaloclineError(
+                f"ocean ranks {other} and {number} both own cells of {box}. Pass interiors without halo to cpl_domain."
+            )
+        rank[part] = number
+        local[part] = np.arange(box.size).reshape(box.nj, box.ni)
+    return Ownership(rank, local)

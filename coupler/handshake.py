@@ -1,0 +1,83 @@
+"""What the ocean says of itself at start-up, and the calendar that follows from it."""
+
+import datetime
+from typing import Literal
+
+import cftime
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from coupler.errors import HaloclineError
+from coupler.fields import Field
+from coupler.grid import Box, Grid
+
+PROTOCOL = 1
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class GridPart(_Part):
+    """Global sizes without halo and the edges."""
+
+    nx: int
+    ny: int
+    boundary: str
+
+
+class TimePart(_Part):
+    """Time step [s], first and last step of this run, start of the experiment (yyyymmdd), CF calendar, time level."""
+
+    rn_Dt: float
+    nn_it000: int
+    nn_itend: int
+    date0: int
+    calendar: str
+    level: Literal["now", "before"]
+
+
+class Handshake(_Part):
+    """The JSON document of the client, also printed by an ocean's `--describe`."""
+
+    protocol: int
+    transport: str
+    model: str
+    grid: GridPart
+    time: TimePart
+    fields: list[Field]
+    domains: list[tuple[int, int, int, int, int]]
+
+    @property
+    def global_grid(self) -> Grid:
+        """The grid that exchanges live on."""
+        return Grid(self.grid.nx, self.grid.ny, self.grid.boundary)
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Interior of every ocean rank, in rank order."""
+        return [Box(*domain[:4]) for domain in self.domains]
+
+    def date(self, kt: int) -> cftime.datetime:
+        """Model date at the start of step `kt`; step 1 starts at date0, 00:00."""
+        year, month, day = self.time.date0 // 10000, self.time.date0 // 100 % 100, self.time.date0 % 100
+        start = cftime.datetime(year, month, day, calendar=self.time.calendar)
+        return start + datetime.timedelta(seconds=(kt - 1) * self.time.rn_Dt)
+
+
+def parse(text: str) -> Handshake:
+    """Handshake from the client's JSON.
+
+    Raises HaloclineError for a document that this version cannot read.
+    """
+    try:
+        shake = Handshake.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise HaloclineError(
+            f"the handshake of the ocean cannot be read: {place}: {first['msg']}, got {first.get('input')!r}. "
+            "Compile the client that ships with this coupler (halocline client --path)."
+        ) from None
+    if len({domain[4] for domain in shake.domains}) > 1:
+        raise HaloclineError("the ocean's ranks declare different numbers of fields. Call cpl_var alike on every rank.")
+    return shake

@@ -1,0 +1,151 @@
+"""NetCDF, and nothing else: reading the ocean's output, writing the coupler's diagnostics."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import netCDF4
+import numpy as np
+import xarray as xr
+
+from coupler.errors import HaloclineError
+
+
+def read_output(path: Path | str) -> xr.Dataset:
+    """The whole file in memory, closed again; times stay the numbers that the file holds.
+
+    Raises HaloclineError when the file is missing or is not NetCDF.
+    """
+    path = Path(path)
+    if not path.is_file():
+        part = path.with_name(path.name + ".part")
+        hint = f" {part.name} is there: the run did not reach its end." if part.exists() else ""
+        raise HaloclineError(f"no file {path}.{hint}")
+    try:
+        with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
+            return dataset.load()
+    except (OSError, ValueError) as error:
+        raise HaloclineError(f"{path} cannot be read as NetCDF: {error}") from error
+
+
+def date_of(time: xr.DataArray) -> str:
+    """The day YYYY-MM-DD of one value of a CF time axis, in the axis' own calendar."""
+    calendar = time.attrs.get("calendar", "standard")
+    dates: Any = netCDF4.num2date(np.atleast_1d(time.values), time.attrs["units"], calendar)
+    return dates[0].strftime("%Y-%m-%d")
+
+
+@dataclass(frozen=True)
+class DiagnosticsField:
+    """One variable of a diagnostics file."""
+
+    name: str
+    units: str
+    point: str  # T, U, V, F or W
+    levels: int = 1
+    long_name: str = ""
+
+
+class DiagnosticsFile:
+    """Records of fields over time, in a file that has its name only once it is whole.
+
+    Variables are (time_counter, level, y, x), or (time_counter, y, x) with one level. The file is written as PATH.part
+    and renamed by `close`; a run that dies leaves the part, readable up to its last complete record.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        shape: tuple[int, int],
+        fields: Sequence[DiagnosticsField],
+        start: str,
+        calendar: str,
+        attributes: Mapping[str, str | int | float] | None = None,
+    ) -> None:
+        """shape: (y, x) of the whole grid. start: date and time of the experiment's first step, ISO 8601."""
+        self.path = Path(path)
+        self.part = self.path.with_name(self.path.name + ".part")
+        self.records = 0
+        try:
+            self._file = netCDF4.Dataset(self.part, "w", format="NETCDF4")
+        except OSError as error:
+            raise HaloclineError(f"cannot write {self.part}: {error}") from error
+        self._file.setncatts({"Conventions": "CF-1.8", **(attributes or {})})
+        self._file.createDimension("time_counter", None)
+        self._file.createDimension("y", shape[0])
+        self._file.createDimension("x", shape[1])
+
+        time = self._file.createVariable("time_counter", "f8", ("time_counter",))
+        time.setncatts({"standard_name": "time", "units": f"seconds since {start}", "calendar": calendar, "axis": "T"})
+        step = self._file.createVariable("kt", "i8", ("time_counter",))
+        step.setncatts({"long_name": "model step", "units": "1"})
+
+        for field in fields:
+            variable = self._file.createVariable(field.name, "f8", self._dimensions(field, fields))
+            variable.setncatts({"long_name": field.long_name or field.name, "units": field.units, "point": field.point})
+
+    def _dimensions(self, field: DiagnosticsField, fields: Sequence[DiagnosticsField]) -> tuple[str, ...]:
+        if field.levels == 1:
+            return ("time_counter", "y", "x")
+        level = "level" if field.levels == max(other.levels for other in fields) else f"level_{field.levels}"
+        if level not in self._file.dimensions:
+            self._file.createDimension(level, field.levels)
+            axis = self._file.createVariable(level, "i4", (level,))
+            axis.setncatts({"long_name": "model level, counted from the surface", "positive": "down", "axis": "Z"})
+            axis[:] = np.arange(1, field.levels + 1)
+        return ("time_counter", level, "y", "x")
+
+    def record(self, kt: int, seconds: int) -> None:
+        """Start the record of step kt, `seconds` after the experiment's start; `put` then fills it."""
+        self._file.sync()
+        self._file["time_counter"][self.records] = seconds
+        self._file["kt"][self.records] = kt
+        self.records += 1
+
+    def put(self, name: str, values: np.ndarray, j: int = 0, i: int = 0) -> None:
+        """Write a box of the current record: values (level, y, x) or (y, x), lower left corner at row j, column i."""
+        if not self.records:
+            raise ValueError("put before the first record")
+        variable = self._file[name]
+        nj, ni = values.shape[-2:]
+        rows, columns = variable.shape[-2:]
+        if values.ndim != variable.ndim - 1 or values.shape[:-2] != variable.shape[1:-2]:
+            raise ValueError(f"'{name}' has shape {variable.shape[1:]}, got a box of {values.shape}")
+        if j < 0 or i < 0 or j + nj > rows or i + ni > columns:
+            raise ValueError(f"'{name}': a box of {nj} x {ni} at ({j}, {i}) leaves the grid of {rows} x {columns}")
+        variable[self.records - 1, ..., j : j + nj, i : i + ni] = values
+
+    def close(self) -> Path:
+        """Finish the file and give it its name."""
+        if self._file.isopen():
+            self._file.close()
+            self.part.replace(self.path)
+        return self.path
+
+    def __enter__(self) -> "DiagnosticsFile":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._file.close()  # the part stays a part
+
+
+def create_diagnostics(
+    path: Path | str,
+    shape: tuple[int, int],
+    fields: Sequence[DiagnosticsField],
+    start: str,
+    calendar: str = "noleap",
+    attributes: Mapping[str, str | int | float] | None = None,
+) -> DiagnosticsFile:
+    """A new diagnostics file for a grid of shape (y, x); see `DiagnosticsFile`. Replaces an older one at `close`.
+
+    Raises HaloclineError when the place cannot be written.
+    """
+    return DiagnosticsFile(path, shape, fields, start, calendar, attributes)

@@ -1,0 +1,248 @@
+"""The figure of a coupled run: its surface layer, and its kinetic energy beside the uncoupled run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from coupler.errors import HaloclineError
+from coupler.io import date_of, read_output
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+DIAGNOSTICS = "halocline_diag.nc"
+WIDTH, HEIGHT, DPI = 10.0, 6.8, 160  # 1600 pixels across
+LAND = "0.78"
+COUPLED, UNCOUPLED = "#12436d", "#e0662f"  # distinct for every kind of colour vision, and in grey
+STYLE: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.facecolor": LAND,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "mathtext.default": "regular",
+}
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One map: values (y, x), NaN on land, with the coordinates of its points and the labels of its axes."""
+
+    values: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    labels: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Energy:
+    """Kinetic energy over time, from run.stat."""
+
+    days: np.ndarray  # since kt = 0
+    values: np.ndarray
+    units: str
+
+
+def demo_figure(coupled_dir: Path, reference_dir: Path, out: Path) -> Path:
+    """Draw the surface layer at the end of a coupled run and both runs' kinetic energy; returns `out`.
+
+    Raises HaloclineError when a file or a variable is missing.
+    """
+    import matplotlib  # here, not above: a quarter of a second that no other command should pay
+
+    matplotlib.use("Agg")
+    import cmocean
+    import matplotlib.pyplot as plt
+
+    coupled_dir, reference_dir, out = Path(coupled_dir), Path(reference_dir), Path(out)
+    ocean = read_ocean(coupled_dir)
+    diagnostics = last_record(read_output(coupled_dir / DIAGNOSTICS))
+    energy, reference = read_energy(coupled_dir), read_energy(reference_dir)
+
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
+        grid = figure.add_gridspec(2, 3, height_ratios=(2, 1))
+        maps = [figure.add_subplot(grid[0, column]) for column in range(3)]
+        draw(maps[0], speed(ocean), "Speed", "m s$^{-1}$", cmocean.cm.speed, symmetric=False)
+        draw(maps[1], rossby(ocean), "Relative vorticity / f", "1", cmocean.cm.balance, symmetric=True)
+        draw(
+            maps[2],
+            tendency(ocean, diagnostics),
+            "Closure, zonal tendency",
+            "10$^{-7}$ m s$^{-2}$",
+            cmocean.cm.curl,
+            symmetric=True,
+        )
+        for axes in maps[1:]:
+            axes.set_ylabel("")
+            axes.tick_params(left=False, labelleft=False)
+        draw_energy(figure.add_subplot(grid[1, :]), energy, reference)
+        figure.suptitle(title(ocean, diagnostics), x=0.012, ha="left", fontsize=11)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(out, dpi=DPI)
+        plt.close(figure)
+    return out
+
+
+# --- what the run directories hold ---------------------------------------------------------------------------------
+
+
+def read_ocean(directory: Path) -> xr.Dataset:
+    """Last record of the ocean's output together with its mesh; raises HaloclineError when something is missing."""
+    found = [path for path in sorted(directory.glob("*.nc")) if path.name not in ("mesh_mask.nc", DIAGNOSTICS)]
+    for path in found:
+        output = read_output(path)
+        if {"vozocrtx", "vomecrty"} <= set(output):
+            mesh = read_output(directory / "mesh_mask.nc").squeeze(drop=True)
+            missing = sorted({"tmask", "umask", "vmask", "e1u", "e2v", "e1f", "e2f", "ff_f"} - set(mesh))
+            if missing:
+                raise HaloclineError(f"{directory / 'mesh_mask.nc'} lacks {', '.join(missing)}.")
+            ocean = last_record(output)
+            return ocean.merge(mesh, compat="override", join="override")
+    raise HaloclineError(
+        f"no output of the ocean in {directory}: none of its {len(found)} NetCDF files holds vozocrtx and vomecrty."
+    )
+
+
+def last_record(dataset: xr.Dataset) -> xr.Dataset:
+    """The last time of a data set, with its date in the attribute `date`."""
+    if not dataset.sizes.get("time_counter"):
+        raise HaloclineError(f"{dataset.encoding.get('source', 'a file')} has no record in it.")
+    last = dataset.isel(time_counter=-1)
+    return last.assign_attrs(date=date_of(last["time_counter"]))
+
+
+def read_energy(directory: Path) -> Energy:
+    """The kinetic energy of run.stat, whose header line names the columns."""
+    path = directory / "run.stat"
+    if not path.is_file():
+        raise HaloclineError(f"no file {path}; the ocean writes it every nn_stat steps.")
+    header, *lines = path.read_text().splitlines()
+    names = header.lstrip("#! ").split()
+    try:
+        day, column = names.index("day"), names.index("ke")
+        rows = np.array([line.split() for line in lines if line.strip()], dtype=float)
+        return Energy(rows[:, day], rows[:, column], "m$^2$ s$^{-2}$")
+    except (ValueError, IndexError) as error:
+        raise HaloclineError(f"{path} has no readable columns 'day' and 'ke'; its header is: {header}") from error
+
+
+# --- the surface layer; arrays (y, x), C-grid with U east and V north of T, as NEMO counts ----------------------------
+
+
+def surface(variable: xr.DataArray) -> np.ndarray:
+    """The uppermost layer as (y, x)."""
+    return np.asarray(variable.values if variable.ndim == 2 else variable.values[0], dtype=float)
+
+
+def speed(ocean: xr.Dataset) -> Plane:
+    """At T points, from the mean squares of the faces on either side: the kinetic energy that the ocean uses."""
+    u, v = (
+        surface(ocean[name]) * surface(ocean[mask]) for name, mask in (("vozocrtx", "umask"), ("vomecrty", "vmask"))
+    )
+    # np.roll wraps a closed basin too: its last column and row are land, hence zero.
+    squares = u**2 + np.roll(u, 1, axis=1) ** 2 + v**2 + np.roll(v, 1, axis=0) ** 2
+    return plane(ocean, np.sqrt(squares / 2), "t", surface(ocean["tmask"]))
+
+
+def rossby(ocean: xr.Dataset) -> Plane:
+    """At F points between four wet faces: (d(e2v v)/di - d(e1u u)/dj) / (e1f e2f f)."""
+    umask, vmask = surface(ocean["umask"]), surface(ocean["vmask"])
+    e1u, e2v, e1f, e2f, f = (surface(ocean[name]) for name in ("e1u", "e2v", "e1f", "e2f", "ff_f"))
+    u, v = surface(ocean["vozocrtx"]) * umask * e1u, surface(ocean["vomecrty"]) * vmask * e2v
+    circulation = np.roll(v, -1, axis=1) - v - np.roll(u, -1, axis=0) + u
+    # Not fmask: it holds the slip on the coast, where the vorticity is the wall's and would hide the flow's.
+    wet = umask * np.roll(umask, -1, axis=0) * vmask * np.roll(vmask, -1, axis=1)
+    return plane(ocean, circulation / (e1f * e2f * f), "f", wet)
+
+
+def tendency(ocean: xr.Dataset, diagnostics: xr.Dataset) -> Plane:
+    """The network's du at U points [1e-7 m s-2]."""
+    if "du" not in diagnostics:
+        raise HaloclineError(f"{DIAGNOSTICS} holds no 'du'; it has: {', '.join(map(str, diagnostics.data_vars))}.")
+    return plane(ocean, surface(diagnostics["du"]) * 1e7, "u", surface(ocean["umask"]))
+
+
+def plane(ocean: xr.Dataset, values: np.ndarray, point: str, wet: np.ndarray) -> Plane:
+    """Values at the places of a grid point (t, u, v, f), NaN where not wet."""
+    longitude, latitude = ocean.get(f"glam{point}", ocean["nav_lon"]), ocean.get(f"gphi{point}", ocean["nav_lat"])
+    x, y = surface(longitude), surface(latitude)
+    units = longitude.attrs.get("units", "m")
+    if units.startswith("degree"):
+        labels = ("Longitude [°E]", "Latitude [°N]")
+    else:
+        scale, labels = (1.0 if units == "km" else 1e3), ("x [km]", "y [km]")
+        x, y = x / scale, y / scale
+    return Plane(np.where(wet > 0, values, np.nan), x, y, labels)
+
+
+def title(ocean: xr.Dataset, diagnostics: xr.Dataset) -> str:
+    """Configuration, grid, date and closure, as far as the files say."""
+    rows, columns = ocean.sizes["y"], ocean.sizes["x"]
+    parts = [
+        f"{ocean.attrs.get('name', 'Double gyre')}, {columns} × {rows}",
+        f"surface layer on {ocean.attrs['date']}",
+        f"closure {diagnostics.attrs['closure']}" if "closure" in diagnostics.attrs else "coupled",
+    ]
+    return "   ·   ".join(parts)
+
+
+# --- drawing -------------------------------------------------------------------------------------------------------
+
+
+def draw(axes: "Axes", plane: Plane, name: str, units: str, colours: "Colormap", *, symmetric: bool) -> None:
+    """One map and its colour bar. The range leaves out 0.5 % of the points, and the bar's pointed end says so."""
+    size = np.abs(plane.values[np.isfinite(plane.values)])
+    limit = float(np.percentile(size, 99.5)) or 1.0
+    image = axes.pcolormesh(
+        plane.x,
+        plane.y,
+        plane.values,
+        cmap=colours,
+        vmin=-limit if symmetric else 0,
+        vmax=limit,
+        shading="nearest",
+        rasterized=True,
+    )
+    axes.set(title=name, xlabel=plane.labels[0], ylabel=plane.labels[1], aspect="equal")
+    axes.locator_params(nbins=5)
+    bar = axes.figure.colorbar(
+        image, ax=axes, location="bottom", extend="both" if symmetric else "max", aspect=28, shrink=0.92, pad=0.03
+    )
+    bar.set_label(f"[{units}]")
+    bar.outline.set_linewidth(0.4)
+    bar.ax.locator_params(nbins=5)
+
+
+def draw_energy(axes: "Axes", coupled: Energy, uncoupled: Energy) -> None:
+    """Both series over the coupled run's time, named at their ends."""
+    start, end = coupled.days[0], coupled.days[-1]
+    inside = (uncoupled.days >= start) & (uncoupled.days <= end)
+    series = (
+        ("uncoupled", uncoupled.days[inside] - start, uncoupled.values[inside], UNCOUPLED),
+        ("coupled", coupled.days - start, coupled.values, COUPLED),
+    )
+    for name, days, values, colour in series:
+        axes.plot(days, values, color=colour, linewidth=1.6, label=name)
+    axes.set_xlim(0, 1.09 * (end - start))  # room for the names
+    low, high = axes.get_ylim()
+    ends = sorted((float(values[-1]), name, colour) for name, _, values, colour in series if values.size)
+    apart = 0.09 * (high - low)  # the height of a line of text
+    shift = max(0.0, apart - (ends[-1][0] - ends[0][0])) / 2
+    for (value, name, colour), side in zip(ends, (-1, 1), strict=False):
+        axes.text(end - start, value + side * shift, f"  {name}", color=colour, va="center")
+    axes.set_facecolor("white")
+    axes.grid(axis="y", color="0.9", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set(title="Kinetic energy", xlabel="Time since the start of the coupled run [days]")
+    axes.set_ylabel(f"[{coupled.units}]")

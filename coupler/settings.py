@@ -1,0 +1,231 @@
+"""Every namelist switch of the coupler: one typed table per group, read from `namelist_cfg` and checked."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError
+
+from coupler.errors import HaloclineError
+from coupler.namelist import Group, distance, read_groups
+
+# Groups of NEMO whose names come within two letters of ours; they are left alone.
+NEMO_NEIGHBOURS = {"namctl", "namnc4", "nammpp", "namsbc", "namdom", "namcfg", "namdiu", "namtrc", "namlbc", "namdta", "namptr"}
+
+
+def _as_list(value: Any) -> Any:
+    """A namelist entry with one value is read as a scalar."""
+    return value if isinstance(value, list) else [value]
+
+
+def _no_empty(value: list[str]) -> list[str]:
+    """Drop the empty strings that Fortran users write for 'none'."""
+    return [text for text in value if text.strip()]
+
+
+Names = Annotated[list[str], BeforeValidator(lambda value: _no_empty(_as_list(value)))]
+
+
+class _Group(BaseModel):
+    """A namelist group: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
+    _group: Group | None = PrivateAttr(default=None)
+
+    def where(self, key: str | None = None) -> str:
+        """Where a switch (or the group) stands, for messages."""
+        if self._group is None:
+            return f"default of {key or type(self).__name__}"
+        return self._group.where(key)
+
+
+class NamCpl(_Group):
+    """The coupling as a whole."""
+
+    cn_transport: Literal["mpi"] = Field("mpi", description="how exchanges travel: 'mpi'")
+    ln_active: bool = Field(True, description=".false.: exchange, compute and log, but apply nothing in the ocean")
+    nn_wire: Literal[32, 64] = Field(64, description="bits of a number on the wire: 64 or 32")
+    nn_threads: int = Field(1, ge=1, description="threads of the engine per coupler rank")
+    rn_timeout: float = Field(60.0, gt=0, description="longest wait for the other side, or for a network [s]")
+    rn_timeout_start: float = Field(120.0, gt=0, description="longest wait in the start-up [s]")
+    cn_exe: str = Field("", description="ocean executable that `halocline run` starts; '': the reference ocean")
+    cn_python_allow: Names = Field([], description="Python files that may run as networks (engine 'python')")
+    nn_nx: int = Field(0, ge=0, description="global size along i, checked against the ocean; 0: take the ocean's")
+    nn_ny: int = Field(0, ge=0, description="global size along j, checked against the ocean; 0: take the ocean's")
+    nn_nz: int = Field(0, ge=0, description="levels of the 3-D fields, checked against the ocean; 0: take the ocean's")
+    rn_Dt: float = Field(0.0, ge=0, description="time step, checked against the ocean; 0: take the ocean's [s]")
+    nn_steps: int = Field(0, ge=0, description="steps of the run, checked against the ocean; 0: take the ocean's")
+    cn_boundary: str = Field("", description="edges of the grid, checked against the ocean; '': take the ocean's")
+
+
+class NamExc(_Group):
+    """One exchange: fields that travel together (repeat the group for each)."""
+
+    cn_name: str = Field(min_length=1, description="name of the exchange, used in messages")
+    cn_dir: Literal["to_coupler", "to_ocean"] = Field(description="'to_coupler' or 'to_ocean'")
+    cn_fields: Names = Field(min_length=1, description="names of the fields as the ocean declares them")
+    rn_period: float = Field(0.0, ge=0, description="coupling period, a multiple of the time step; 0: every step [s]")
+    ln_static: bool = Field(False, description=".true.: sent once, before the first step (masks, metrics)")
+    nn_halo: int = Field(-1, ge=-1, description="cells around each subdomain; -1: the largest radius of the networks")
+
+
+class NamNet(_Group):
+    """One network (repeat the group for each)."""
+
+    cn_name: str = Field(min_length=1, description="name of the network, used in messages")
+    cn_artefact: str = Field("", description="file of the network: in the run folder, beside the namelist, or shipped")
+    cn_engine: Literal["auto", "onnx", "exported", "python", "null"] = Field(
+        "auto", description="what runs it: 'auto' (by suffix), 'onnx', 'exported', 'python', 'null' (returns zeros)"
+    )
+    cn_sha256: str = Field("", description="hash that the file must have; '': a warning prints the line to paste")
+    cn_inputs: Names = Field([], description="'input=field' where the names of contract and ocean differ")
+    cn_outputs: Names = Field([], description="'output=field' where they differ; for 'null' the fields to fill with zero")
+    rn_scale: float = Field(1.0, description="factor on every output")
+
+
+class NamDiag(_Group):
+    """What the coupler writes and shows."""
+
+    rn_diag: float = Field(0.0, ge=0, description="period of the records in the diagnostics file; 0: no file [s]")
+    cn_diag: Names = Field([], description="fields to write; '': all that go to the ocean")
+    cn_diag_file: str = Field("halocline_diag.nc", description="name of the diagnostics file")
+
+
+class Settings(BaseModel):
+    """All groups of one namelist_cfg."""
+
+    model_config = ConfigDict(frozen=True)
+    path: Path
+    namcpl: NamCpl
+    namexc: list[NamExc]
+    namnet: list[NamNet]
+    namdiag: NamDiag
+
+
+GROUPS: dict[str, type[_Group]] = {"namcpl": NamCpl, "namexc": NamExc, "namnet": NamNet, "namdiag": NamDiag}
+
+
+def config_file(cfg: Path) -> Path:
+    """The namelist file of CFG: the file itself, or namelist_cfg in the folder."""
+    return cfg / "namelist_cfg" if cfg.is_dir() else cfg
+
+
+def load(cfg: Path) -> Settings:
+    """Settings of CFG (a folder that holds namelist_cfg, or the file).
+
+    Raises HaloclineError that lists every unknown key, wrong value and misspelt group with its line.
+    """
+    path = config_file(cfg)
+    problems: list[str] = []
+    found: dict[str, list[_Group]] = {name: [] for name in GROUPS}
+    for group in read_groups(path):
+        if group.name in GROUPS:
+            model = _read(group, problems)
+            if model is not None:
+                found[group.name].append(model)
+        elif group.name not in NEMO_NEIGHBOURS:
+            near = [name for name in GROUPS if distance(group.name, name) <= 2]
+            if near:
+                problems.append(f"unknown group &{group.name}, did you mean &{near[0]}?\n  {group.where()}.")
+    for single in ("namcpl", "namdiag"):
+        if len(found[single]) > 1:
+            problems.append(f"group &{single} stands twice.\n  {found[single][1].where()}. Keep one.")
+    if not problems:
+        _check_names(found, problems)
+    if problems:
+        raise HaloclineError("\n".join(problems))
+    return Settings.model_construct(
+        path=path,
+        namcpl=found["namcpl"][0] if found["namcpl"] else NamCpl(),
+        namexc=found["namexc"],
+        namnet=found["namnet"],
+        namdiag=found["namdiag"][0] if found["namdiag"] else NamDiag(),
+    )
+
+
+def _read(group: Group, problems: list[str]) -> _Group | None:
+    """One group as its model; problems are added as sentences."""
+    model = GROUPS[group.name]
+    keys = {key.lower(): key for key in model.model_fields}
+    try:
+        values = group.values()
+    except HaloclineError as error:
+        problems.append(str(error))
+        return None
+    known = {}
+    for key, value in values.items():
+        if key in keys:
+            field = model.model_fields[keys[key]]
+            known[keys[key]] = float(value) if field.annotation is float and type(value) is int else value
+        else:
+            near = min(keys, key=lambda name: distance(key, name))
+            problems.append(
+                f"unknown key '{key}' in &{group.name}, nearest known: '{keys[near]}'.\n  {group.where(key)}. "
+                f"Allowed: {', '.join(keys.values())}."
+            )
+    if len(known) < len(values):
+        return None
+    try:
+        result = model(**known)
+    except ValidationError as error:
+        problems.extend(_sentence(group, model, entry) for entry in error.errors())
+        return None
+    result._group = group
+    return result
+
+
+def _sentence(group: Group, model: type[_Group], entry: Any) -> str:
+    """What, got, allowed, where for one error of pydantic."""
+    key = str(entry["loc"][0])
+    meaning = model.model_fields[key].description
+    if entry["type"] == "missing":
+        return f"key '{key}' is missing in &{group.name}: {meaning}.\n  {group.where()}. Add it."
+    return f"{key} = {entry['input']!r} is not allowed: {entry['msg'].lower()}.\n  {group.where(key)}. Meaning: {meaning}."
+
+
+def _check_names(found: dict[str, list[_Group]], problems: list[str]) -> None:
+    """Names that must be unique: exchanges, networks, and a field in one exchange per direction."""
+    for group in ("namexc", "namnet"):
+        seen: set[str] = set()
+        for item in found[group]:
+            name = getattr(item, "cn_name", "")
+            if name in seen:
+                problems.append(f"the name '{name}' stands in two groups &{group}.\n  {item.where('cn_name')}. Rename one.")
+            seen.add(name)
+    fields: dict[tuple[str, str], str] = {}
+    for exchange in found["namexc"]:
+        if not isinstance(exchange, NamExc):
+            continue
+        for field in exchange.cn_fields:
+            first = fields.setdefault((exchange.cn_dir, field), exchange.cn_name)
+            if first != exchange.cn_name or exchange.cn_fields.count(field) > 1:
+                problems.append(
+                    f"field '{field}' travels {exchange.cn_dir} twice (exchanges '{first}' and '{exchange.cn_name}').\n"
+                    f"  {exchange.where('cn_fields')}. Keep it in one."
+                )
+                break
+
+
+def reference_text() -> str:
+    """The coupler's part of namelist_ref: every switch with default and meaning, as a namelist."""
+    blocks = []
+    for name, model in GROUPS.items():
+        rows = [f"!{'-' * 119}", f"&{name:<12} !   {(model.__doc__ or '').splitlines()[0]}", f"!{'-' * 119}"]
+        for key, field in model.model_fields.items():
+            rows.append(f"   {key:<16} = {_fortran(field):<22} ! {field.description}")
+        blocks.append("\n".join([*rows, "/"]))
+    return "\n".join(blocks) + "\n"
+
+
+def _fortran(field: Any) -> str:
+    """The default of a switch as Fortran writes it; required ones get an example."""
+    value = field.default
+    if field.is_required():
+        options = get_args(field.annotation) if get_origin(field.annotation) is Literal else ("",)
+        return f"'{options[0]}'"
+    if isinstance(value, bool):
+        return ".true." if value else ".false."
+    if isinstance(value, str):
+        return f"'{value}'"
+    if isinstance(value, float):
+        return f"{value:g}." if value == int(value) else f"{value:g}"
+    return "''" if isinstance(value, list) else str(value)

@@ -1,0 +1,1 @@
+"""How exchanges travel between the ocean and the coupler."""

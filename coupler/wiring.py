@@ -1,0 +1,271 @@
+"""Which field goes where: namelist, handshake and contracts compared, exchanges and networks made from them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from coupler.contract import OutputSpec, check_against
+from coupler.engines.base import find_artefact, load_engine
+from coupler.errors import HaloclineError
+from coupler.exchange import Exchange
+from coupler.fields import Field, by_name
+from coupler.handshake import Handshake
+from coupler.network import Network
+from coupler.settings import NamExc, NamNet, Settings
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """What one run does: exchanges in the client's order, networks in the order of the namelist, fills and vectors."""
+
+    exchanges: list[Exchange]
+    networks: list[Network]
+    fill: Mapping[str, float]
+    vectors: tuple[str, ...]
+    notes: list[str]
+
+
+def wire(settings: Settings, shake: Handshake) -> Wiring:
+    """Compare everything and connect it.
+
+    Raises HaloclineError with every disagreement as a sentence of its own, so that one start shows all.
+    """
+    problems = _same_run(settings, shake)
+    out, into = by_name(shake.fields, "out"), by_name(shake.fields, "in")
+    networks, notes = _networks(settings, into, problems)
+    needed = {
+        field: max(net.engine.contract.radius for net in networks if field in net.inputs.values())
+        for net in networks
+        for field in net.inputs.values()
+    }
+    exchanges = []
+    for number, group in enumerate(settings.namexc, start=1):
+        exchange = _exchange(number, group, out if group.cn_dir == "to_coupler" else into, shake, needed, problems)
+        if exchange is not None:
+            exchanges.append(exchange)
+    if not problems:
+        for net, group in zip(networks, settings.namnet, strict=True):
+            _connect(net, group, exchanges, shake, problems)
+        _all_filled(settings, networks, problems)
+    fill = _fills(networks, problems)
+    if problems:
+        raise HaloclineError("\n".join(problems))
+    vectors = {net.inputs[spec.name] for net in networks for spec in net.engine.contract.inputs if spec.vector_pair}
+    return Wiring(exchanges, networks, fill, tuple(sorted(vectors)), notes)
+
+
+def _same_run(settings: Settings, shake: Handshake) -> list[str]:
+    """What &namcpl states about the run and the ocean says otherwise."""
+    cpl = settings.namcpl
+    levels = max((field.levels for field in shake.fields), default=1)
+    pairs = [
+        ("nn_nx", cpl.nn_nx, shake.grid.nx),
+        ("nn_ny", cpl.nn_ny, shake.grid.ny),
+        ("nn_nz", cpl.nn_nz, levels),
+        ("rn_Dt", cpl.rn_Dt, shake.time.rn_Dt),
+        ("nn_steps", cpl.nn_steps, shake.time.nn_itend - shake.time.nn_it000 + 1),
+        ("cn_boundary", cpl.cn_boundary, shake.grid.boundary),
+    ]
+    return [
+        f"{key} = {ours} in the namelist, {theirs} in the ocean '{shake.model}'.\n  {cpl.where(key)}. "
+        f"Set {key} = {theirs}, or leave it out."
+        for key, ours, theirs in pairs
+        if ours and ours != theirs
+    ]
+
+
+def _steps(group: NamExc, rn_dt: float, problems: list[str]) -> int:
+    """The coupling period in time steps."""
+    if group.rn_period == 0.0:
+        return 1
+    steps = round(group.rn_period / rn_dt)
+    if steps < 1 or abs(steps * rn_dt - group.rn_period) > 1e-9 * group.rn_period:
+        near = max(1, steps) * rn_dt
+        problems.append(
+            f"exchange '{group.cn_name}': the period of {group.rn_period:g} s is not a multiple of the ocean's time step, "
+            f"{rn_dt:g} s.\n  {group.where('rn_period')}. Set rn_period = {near:g}, or 0 for every step."
+        )
+        return 1
+    return steps
+
+
+def _exchange(
+    number: int,
+    group: NamExc,
+    known: Mapping[str, Field],
+    shake: Handshake,
+    needed: Mapping[str, int],
+    problems: list[str],
+) -> Exchange | None:
+    """One &namexc against the fields that the ocean declares."""
+    verb = "offers" if group.cn_dir == "to_coupler" else "accepts"
+    missing = [name for name in group.cn_fields if name not in known]
+    for name in missing:
+        problems.append(
+            f"exchange '{group.cn_name}': the ocean '{shake.model}' {verb} no field '{name}'. "
+            f"It {verb}: {', '.join(known) or 'none'}.\n  {group.where('cn_fields')}."
+        )
+    if group.ln_static and group.cn_dir == "to_ocean":
+        problems.append(
+            f"exchange '{group.cn_name}': static fields travel to the coupler only.\n  {group.where('ln_static')}. "
+            "Leave ln_static out."
+        )
+    period = _steps(group, shake.time.rn_Dt, problems)
+    first = shake.time.nn_it000
+    if not group.ln_static and (first - 1) % period:
+        problems.append(
+            f"exchange '{group.cn_name}' happens every {period} steps counted from step 1; a run that starts at step {first} "
+            f"would need tendencies held from step {first - (first - 1) % period}, and coupled restarts do not exist yet.\n"
+            f"  {group.where('rn_period')}. Start at step {first + (-(first - 1)) % period + 0}, or use a shorter period."
+        )
+    radius = max((needed.get(name, 0) for name in group.cn_fields), default=0) if group.cn_dir == "to_coupler" else 0
+    halo = radius if group.nn_halo < 0 else group.nn_halo
+    if group.nn_halo > 0 and group.cn_dir == "to_ocean":
+        problems.append(
+            f"exchange '{group.cn_name}': nn_halo = {group.nn_halo}, but the ocean receives interiors only.\n"
+            f"  {group.where('nn_halo')}. Leave it out."
+        )
+    if missing:
+        return None
+    fields = tuple(known[name] for name in group.cn_fields)
+    return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo)
+
+
+def _networks(
+    settings: Settings, into: Mapping[str, Field], problems: list[str]
+) -> tuple[list[Network], list[str]]:
+    """Load every network; problems of one do not hide those of the next."""
+    networks, notes = [], []
+    search = [Path.cwd(), settings.path.resolve().parent]
+    for group in settings.namnet:
+        try:
+            inputs, outputs = _pairs(group, "cn_inputs"), _pairs(group, "cn_outputs")
+            if group.cn_engine == "null":
+                specs = [_null_output(group, field, into) for field in outputs]
+                engine = load_engine(None, "null", outputs=specs)
+            elif not group.cn_artefact:
+                raise HaloclineError(f"network '{group.cn_name}' names no artefact. Set cn_artefact, or cn_engine = 'null'.")
+            else:
+                engine = load_engine(
+                    find_artefact(group.cn_artefact, search),
+                    group.cn_engine,
+                    threads=settings.namcpl.nn_threads,
+                    sha256=group.cn_sha256 or None,
+                    python_allow=settings.namcpl.cn_python_allow,
+                )
+            contract = engine.contract
+            _known_names(inputs, {spec.name for spec in contract.inputs}, "input", group)
+            _known_names(outputs, {spec.name for spec in contract.outputs}, "output", group)
+        except HaloclineError as error:
+            problems.append(f"{error}\n  {group.where('cn_artefact' if group.cn_artefact else None)}.")
+            continue
+        notes += [f"network '{group.cn_name}': {note}" for note in engine.notes]
+        networks.append(
+            Network(
+                group.cn_name,
+                engine,
+                {spec.name: inputs.get(spec.name, spec.name) for spec in contract.inputs},
+                {spec.name: outputs.get(spec.name, spec.name) for spec in contract.outputs},
+                group.rn_scale,
+            )
+        )
+    return networks, notes
+
+
+def _pairs(group: NamNet, key: str) -> dict[str, str]:
+    """'name=field' entries as a mapping; a bare name stands for itself."""
+    result = {}
+    for entry in getattr(group, key):
+        name, equals, field = (part.strip() for part in entry.partition("="))
+        if not name or (equals and not field):
+            raise HaloclineError(f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'name=field'.")
+        result[name] = field or name
+    return result
+
+
+def _known_names(pairs: Mapping[str, str], known: set[str], role: str, group: NamNet) -> None:
+    """Entries of cn_inputs and cn_outputs must name something in the contract."""
+    for name in pairs:
+        if name not in known:
+            raise HaloclineError(
+                f"network '{group.cn_name}' has no {role} '{name}'. Its {role}s: {', '.join(sorted(known)) or 'none'}."
+            )
+
+
+def _null_output(group: NamNet, name: str, into: Mapping[str, Field]) -> OutputSpec:
+    """A zero output that looks like the ocean's field."""
+    if name not in into:
+        raise HaloclineError(
+            f"network '{group.cn_name}': the ocean accepts no field '{name}'. It accepts: {', '.join(into) or 'none'}."
+        )
+    field = into[name]
+    return OutputSpec.model_validate({"name": name, "units": field.units, "point": field.point, "levels": field.levels})
+
+
+def _connect(
+    net: Network, group: NamNet, exchanges: list[Exchange], shake: Handshake, problems: list[str]
+) -> None:
+    """Inputs and outputs of one network against the exchanges: contract, halo, periods, time level."""
+    received = {field.name: exchange for exchange in exchanges if exchange.direction == "to_coupler" for field in exchange.fields}
+    sent = {field.name: exchange for exchange in exchanges if exchange.direction == "to_ocean" for field in exchange.fields}
+    contract = net.engine.contract
+    offered = {name: _field(received[field], field) for name, field in net.inputs.items() if field in received}
+    wanted = {name: _field(sent[field], field) for name, field in net.outputs.items() if field in sent}
+    halos = [received[field].halo for field in net.inputs.values() if field in received]
+    found = check_against(contract, offered, min(halos, default=contract.radius), wanted)
+    if contract.time_level != shake.time.level and contract.inputs:
+        found.append(
+            f"network '{net.name}' was made for the time level '{contract.time_level}', the ocean sends '{shake.time.level}'. "
+            "Send the other level, or use another artefact."
+        )
+    problems += [f"{sentence}\n  {group.where()}." for sentence in found]
+    if found:
+        return
+    periods = {sent[field].period for field in net.outputs.values()}
+    if len(periods) > 1:
+        problems.append(
+            f"network '{net.name}': its outputs travel with different periods ({', '.join(map(str, sorted(periods)))} steps)."
+            f"\n  {group.where()}. Put them in one exchange."
+        )
+    net.period = min(periods)
+    for field in net.inputs.values():
+        exchange = received[field]
+        if not exchange.static and net.period % exchange.period:
+            problems.append(
+                f"network '{net.name}' runs every {net.period} steps, its input '{field}' comes every {exchange.period} (exchange "
+                f"'{exchange.name}').\n  {group.where()}. The period of the outputs must be a multiple of that of the inputs."
+            )
+
+
+def _field(exchange: Exchange, name: str) -> Field:
+    """The field of that name in an exchange."""
+    return next(field for field in exchange.fields if field.name == name)
+
+
+def _all_filled(settings: Settings, networks: list[Network], problems: list[str]) -> None:
+    """Every field that goes to the ocean is made by exactly one network."""
+    for group in settings.namexc:
+        if group.cn_dir != "to_ocean":
+            continue
+        for field in group.cn_fields:
+            makers = [net.name for net in networks if field in net.outputs.values()]
+            if len(makers) != 1:
+                problems.append(
+                    f"field '{field}' of exchange '{group.cn_name}' is made by {len(makers)} networks"
+                    f"{' (' + ', '.join(makers) + ')' if makers else ''}; exactly one must.\n  {group.where('cn_fields')}. "
+                    "Connect an output with cn_outputs = 'output=field' in &namnet."
+                )
+
+
+def _fills(networks: list[Network], problems: list[str]) -> dict[str, float]:
+    """Value outside closed edges per field; networks that share a field must agree."""
+    fill: dict[str, tuple[float, str]] = {}
+    for net in networks:
+        for spec in net.engine.contract.inputs:
+            value, maker = fill.setdefault(net.inputs[spec.name], (spec.fill, net.name))
+            if value != spec.fill:
+                problems.append(
+                    f"field '{net.inputs[spec.name]}' is filled with {value:g} for network '{maker}' and with {spec.fill:g} for "
+                    f"network '{net.name}' outside the grid; one field has one fill. Export one of them with the other's fill."
+                )
+    return {field: value for field, (value, _) in fill.items()}
