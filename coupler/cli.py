@@ -1,5 +1,7 @@
 """The command `halocline`."""
 
+import math
+import signal
 import sys
 import traceback
 from importlib.metadata import entry_points, version
@@ -29,7 +31,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    show: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+    show: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+    ] = False,
 ) -> None:
     """Couple a Fortran ocean model with neural networks."""
 
@@ -37,11 +41,23 @@ def _root(
 @app.command()
 def couple(cfg: Cfg = Path(".")) -> None:
     """The coupler process: `mpirun -np N model.exe : -np M halocline couple CFG`."""
-    from coupler import loop, settings
+    from coupler import settings
+
+    switches: settings.Settings | HaloclineError
+    try:
+        switches = settings.load(cfg)
+    except HaloclineError as error:
+        switches = error
+    # MPI_Init waits for every program of the launch, with the interpreter locked: only a signal ends it.
+    signal.alarm(60 if isinstance(switches, HaloclineError) else math.ceil(switches.namcpl.rn_timeout_start))
+    from coupler import loop
     from coupler.transport.mpi import abort_job
 
+    signal.alarm(0)
     try:
-        loop.couple(settings.load(cfg))
+        if isinstance(switches, HaloclineError):
+            raise switches
+        loop.couple(switches)
     except HaloclineError as error:
         abort_job(str(error), 1)
     except BaseException as error:  # an exit without an abort would leave the ocean waiting
@@ -79,7 +95,9 @@ def demo(out: Annotated[Path, typer.Option(help="folder for the runs and the fig
 
 
 @app.command()
-def client(path: Annotated[bool, typer.Option("--path", help="print the folder of the Fortran sources")] = True) -> None:
+def client(
+    path: Annotated[bool, typer.Option("--path", help="print the folder of the Fortran sources")] = True,
+) -> None:
     """Where the Fortran client lies that an ocean model compiles in."""
     print(Path(__file__).parent / "fortran")
 

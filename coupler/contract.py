@@ -122,7 +122,9 @@ class Contract(_Frozen):
                 raise ValueError(f"input '{spec.name}': vector_pair '{spec.vector_pair}' is no input that pairs back.")
         for out in self.outputs:
             if out.mask and (out.mask not in known or not known[out.mask].static):
-                raise ValueError(f"output '{out.name}': mask '{out.mask}' is not a static input; inputs: {sorted(known)}.")
+                raise ValueError(
+                    f"output '{out.name}': mask '{out.mask}' is not a static input; inputs: {sorted(known)}."
+                )
         if len({spec.level_axis for spec in self.inputs}) > 1:
             raise ValueError("level_axis must be the same for all inputs ('batch' or 'channel').")
         if self.channels and any(out.levels == "all" for out in self.outputs):
@@ -181,7 +183,9 @@ def _sentences(error: ValidationError, where: str) -> str:
         got = "" if item["type"] in ("missing", "value_error") else f" Got {str(item.get('input'))[:60]!r}."
         lines.append(f"  {place}: {item['msg'].removeprefix('Value error, ')}.{got}".replace("..", "."))
     return (
-        f"{where}: the contract is not valid:\n" + "\n".join(lines) + "\n  Correct the entries and export the network again."
+        f"{where}: the contract is not valid:\n"
+        + "\n".join(lines)
+        + "\n  Correct the entries and export the network again."
     )
 
 

@@ -17,7 +17,9 @@ from coupler.transport.base import Transport
 class Diagnostics:
     """Writes the fields of &namdiag every rn_diag seconds, as the networks saw and made them."""
 
-    def __init__(self, settings: Settings, shake: Handshake, plans: Sequence[Plan], transport: Transport, box: Box) -> None:
+    def __init__(
+        self, settings: Settings, shake: Handshake, plans: Sequence[Plan], transport: Transport, box: Box
+    ) -> None:
         """Nothing is written when rn_diag is 0. Raises HaloclineError for a field that no exchange carries."""
         self._shake, self._transport, self._box = shake, transport, box
         self._file: DiagnosticsFile | None = None

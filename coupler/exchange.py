@@ -137,9 +137,7 @@ def copies(plan: Plan, ocean_rank: int, payload: np.ndarray) -> list[Copy]:
             size = request.runs.size
             part = payload[offset : offset + levels * size].reshape(levels, size)
             for rect in request.rects:
-                block = plan.stack[
-                    level : level + levels, rect.j : rect.j + rect.height, rect.i : rect.i + rect.width
-                ]
+                block = plan.stack[level : level + levels, rect.j : rect.j + rect.height, rect.i : rect.i + rect.width]
                 message = np.lib.stride_tricks.as_strided(
                     part[:, rect.position :],
                     shape=block.shape,

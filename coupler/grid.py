@@ -45,7 +45,9 @@ class Grid:
         if self.nx < 1 or self.ny < 1:
             raise HaloclineError(f"grid size {self.nx} x {self.ny}: both must be at least 1.")
         if self.boundary not in BOUNDARIES:
-            raise HaloclineError(f"boundary '{self.boundary}' of the grid is unknown. Allowed: {', '.join(BOUNDARIES)}.")
+            raise HaloclineError(
+                f"boundary '{self.boundary}' of the grid is unknown. Allowed: {', '.join(BOUNDARIES)}."
+            )
 
     def source(self, j: np.ndarray, i: np.ndarray, point: str) -> tuple[np.ndarray, np.ndarray]:
         """Where the value of cell (j, i) comes from, for cells inside and outside the grid.
@@ -70,7 +72,9 @@ def decompose(grid: Grid, ranks: int) -> list[Box]:
     Chooses the pair of factors with the shortest internal edges; sizes differ by at most one cell.
     Raises HaloclineError when no pair of factors leaves every rank a cell.
     """
-    fits = [(ranks // nj, nj) for nj in range(1, ranks + 1) if ranks % nj == 0 and nj <= grid.ny and ranks // nj <= grid.nx]
+    fits = [
+        (ranks // nj, nj) for nj in range(1, ranks + 1) if ranks % nj == 0 and nj <= grid.ny and ranks // nj <= grid.nx
+    ]
     if not fits:
         raise HaloclineError(
             f"{ranks} coupler ranks do not fit the grid of {grid.nx} x {grid.ny} cells: no split in rows and columns gives "

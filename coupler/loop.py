@@ -49,7 +49,10 @@ def _plans(settings: Settings, shake: Handshake, wiring: Wiring, box: Box) -> li
     """Stacks and index maps of every exchange on this rank."""
     owner = ownership(shake.global_grid, shake.boxes)
     if owner.uncovered and box.i0 == 0 and box.j0 == 0:
-        print(f"halocline: {owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value", flush=True)
+        print(
+            f"halocline: {owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value",
+            flush=True,
+        )
     double = settings.namcpl.nn_wire == 64 and any(net.engine.contract.dtype == "f8" for net in wiring.networks)
     plans = [
         make_plan(

@@ -66,7 +66,9 @@ def read_groups(path: Path) -> list[Group]:
     try:
         rows = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise HaloclineError(f"cannot read the namelist {path}: {error.strerror}. Give a folder that holds namelist_cfg.") from None
+        raise HaloclineError(
+            f"cannot read the namelist {path}: {error.strerror}. Give a folder that holds namelist_cfg."
+        ) from None
     groups: list[Group] = []
     name, start, kept, quote = "", 0, [""], ""
     for number, row in enumerate(rows, start=1):

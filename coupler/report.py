@@ -175,7 +175,9 @@ def tendency(ocean: xr.Dataset, diagnostics: xr.Dataset) -> Plane:
 
 def plane(ocean: xr.Dataset, values: np.ndarray, point: str, wet: np.ndarray) -> Plane:
     """Values at the places of a grid point (t, u, v, f), NaN where not wet."""
-    longitude, latitude = ocean.get(f"glam{point}", ocean["nav_lon"]), ocean.get(f"gphi{point}", ocean["nav_lat"])
+    suffix = "" if point == "t" else f"_{point}"  # a file with the coordinates of T alone puts every point there
+    longitude = ocean.get(f"nav_lon{suffix}", ocean["nav_lon"])
+    latitude = ocean.get(f"nav_lat{suffix}", ocean["nav_lat"])
     x, y = surface(longitude), surface(latitude)
     units = longitude.attrs.get("units", "m")
     if units.startswith("degree"):
@@ -190,7 +192,7 @@ def title(ocean: xr.Dataset, diagnostics: xr.Dataset) -> str:
     """Configuration, grid, date and closure, as far as the files say."""
     rows, columns = ocean.sizes["y"], ocean.sizes["x"]
     parts = [
-        f"{ocean.attrs.get('name', 'Double gyre')}, {columns} × {rows}",
+        f"{ocean.attrs.get('experiment', 'Ocean')}, {columns} × {rows} cells",
         f"surface layer on {ocean.attrs['date']}",
         f"closure {diagnostics.attrs['closure']}" if "closure" in diagnostics.attrs else "coupled",
     ]

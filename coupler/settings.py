@@ -9,7 +9,19 @@ from coupler.errors import HaloclineError
 from coupler.namelist import Group, distance, read_groups
 
 # Groups of NEMO whose names come within two letters of ours; they are left alone.
-NEMO_NEIGHBOURS = {"namctl", "namnc4", "nammpp", "namsbc", "namdom", "namcfg", "namdiu", "namtrc", "namlbc", "namdta", "namptr"}
+NEMO_NEIGHBOURS = {
+    "namctl",
+    "namnc4",
+    "nammpp",
+    "namsbc",
+    "namdom",
+    "namcfg",
+    "namdiu",
+    "namtrc",
+    "namlbc",
+    "namdta",
+    "namptr",
+}
 
 
 def _as_list(value: Any) -> Any:
@@ -78,7 +90,9 @@ class NamNet(_Group):
     )
     cn_sha256: str = Field("", description="hash that the file must have; '': a warning prints the line to paste")
     cn_inputs: Names = Field([], description="'input=field' where the names of contract and ocean differ")
-    cn_outputs: Names = Field([], description="'output=field' where they differ; for 'null' the fields to fill with zero")
+    cn_outputs: Names = Field(
+        [], description="'output=field' where they differ; for 'null' the fields to fill with zero"
+    )
     rn_scale: float = Field(1.0, description="factor on every output")
 
 
@@ -179,7 +193,9 @@ def _sentence(group: Group, model: type[_Group], entry: Any) -> str:
     meaning = model.model_fields[key].description
     if entry["type"] == "missing":
         return f"key '{key}' is missing in &{group.name}: {meaning}.\n  {group.where()}. Add it."
-    return f"{key} = {entry['input']!r} is not allowed: {entry['msg'].lower()}.\n  {group.where(key)}. Meaning: {meaning}."
+    return (
+        f"{key} = {entry['input']!r} is not allowed: {entry['msg'].lower()}.\n  {group.where(key)}. Meaning: {meaning}."
+    )
 
 
 def _check_names(found: dict[str, list[_Group]], problems: list[str]) -> None:
@@ -189,7 +205,9 @@ def _check_names(found: dict[str, list[_Group]], problems: list[str]) -> None:
         for item in found[group]:
             name = getattr(item, "cn_name", "")
             if name in seen:
-                problems.append(f"the name '{name}' stands in two groups &{group}.\n  {item.where('cn_name')}. Rename one.")
+                problems.append(
+                    f"the name '{name}' stands in two groups &{group}.\n  {item.where('cn_name')}. Rename one."
+                )
             seen.add(name)
     fields: dict[tuple[str, str], str] = {}
     for exchange in found["namexc"]:

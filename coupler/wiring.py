@@ -131,9 +131,7 @@ def _exchange(
     return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo)
 
 
-def _networks(
-    settings: Settings, into: Mapping[str, Field], problems: list[str]
-) -> tuple[list[Network], list[str]]:
+def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]) -> tuple[list[Network], list[str]]:
     """Load every network; problems of one do not hide those of the next."""
     networks, notes = [], []
     search = [Path.cwd(), settings.path.resolve().parent]
@@ -144,7 +142,9 @@ def _networks(
                 specs = [_null_output(group, field, into) for field in outputs]
                 engine = load_engine(None, "null", outputs=specs)
             elif not group.cn_artefact:
-                raise HaloclineError(f"network '{group.cn_name}' names no artefact. Set cn_artefact, or cn_engine = 'null'.")
+                raise HaloclineError(
+                    f"network '{group.cn_name}' names no artefact. Set cn_artefact, or cn_engine = 'null'."
+                )
             else:
                 engine = load_engine(
                     find_artefact(group.cn_artefact, search),
@@ -202,12 +202,17 @@ def _null_output(group: NamNet, name: str, into: Mapping[str, Field]) -> OutputS
     return OutputSpec.model_validate({"name": name, "units": field.units, "point": field.point, "levels": field.levels})
 
 
-def _connect(
-    net: Network, group: NamNet, exchanges: list[Exchange], shake: Handshake, problems: list[str]
-) -> None:
+def _connect(net: Network, group: NamNet, exchanges: list[Exchange], shake: Handshake, problems: list[str]) -> None:
     """Inputs and outputs of one network against the exchanges: contract, halo, periods, time level."""
-    received = {field.name: exchange for exchange in exchanges if exchange.direction == "to_coupler" for field in exchange.fields}
-    sent = {field.name: exchange for exchange in exchanges if exchange.direction == "to_ocean" for field in exchange.fields}
+    received = {
+        field.name: exchange
+        for exchange in exchanges
+        if exchange.direction == "to_coupler"
+        for field in exchange.fields
+    }
+    sent = {
+        field.name: exchange for exchange in exchanges if exchange.direction == "to_ocean" for field in exchange.fields
+    }
     contract = net.engine.contract
     offered = {name: _field(received[field], field) for name, field in net.inputs.items() if field in received}
     wanted = {name: _field(sent[field], field) for name, field in net.outputs.items() if field in sent}

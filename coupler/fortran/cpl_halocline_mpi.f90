@@ -118,6 +118,7 @@ module cpl_halocline
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
    logical, save :: ldescribe = .false., ldefined = .false., lstop = .false.
+   logical, save :: loldabort = .false.                       ! halocline.abort is left from an earlier job
 
 contains
 
@@ -137,6 +138,7 @@ contains
       character(len=512) :: clerr
 
       if (present(kerr)) kerr = 0
+      inquire(file='halocline.abort', exist=loldabort)
       call MPI_Initialized(llini, ierr)
       if (.not. llini) call MPI_Init(ierr)
       ncomm_parent = MPI_COMM_WORLD
@@ -371,12 +373,14 @@ contains
       integer :: iunit, ios, icode, ierr
       icode = 1
       if (present(kcode)) icode = max(kcode, 1)
-      write(error_unit, '(a)') 'halocline: ' // trim(cdmsg)
-      flush(error_unit)
       open(newunit=iunit, file='halocline.abort', action='write', status='new', iostat=ios)
       if (ios == 0) then
          write(iunit, '(a)') trim(cdmsg)
          close(iunit)
+      end if
+      if (ios == 0 .or. loldabort) then   ! else another rank of this job has told the cause
+         write(error_unit, '(a)') 'halocline: ' // trim(cdmsg)
+         flush(error_unit)
       end if
       ! Without this pause mpirun may kill the job before it has forwarded the message.
       ierr = int(c_usleep(100000_c_int))

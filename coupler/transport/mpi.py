@@ -23,6 +23,8 @@ TAG_SHAKE, TAG_PLAN, TAG_EXCHANGE = 31003, 31004, 100
 HEAD = 64  # bytes of a header: 8 integers of 64 bits
 FLAG_RESTART, FLAG_LAST = 1, 2
 ABORT_FILE = Path("halocline.abort")
+STARTED = time.time() - 5  # the ocean may be up a little earlier than this process
+SLACK = 3.0  # seconds that the ocean waits longer: the side that knows the cause speaks first
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class MpiTransport:
         """
         comm = self.launch.coupling
         documents = [
-            np.array([MAGIC, wire, round(timeout * 1e3), len(plans)] + _words(plans, rank), np.int64)
+            np.array([MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans)] + _words(plans, rank), np.int64)
             for rank in range(len(self.launch.ocean))
         ]
         sends = [comm.Isend(d, self.launch.ocean[rank], TAG_PLAN) for rank, d in enumerate(documents)]
@@ -158,11 +160,13 @@ class MpiTransport:
 def abort_job(message: str, code: int = 1) -> None:
     """End every program of the launch. The first rank of the job that comes here writes the message."""
     try:
+        if ABORT_FILE.exists() and ABORT_FILE.stat().st_mtime < STARTED:
+            ABORT_FILE.unlink(missing_ok=True)  # left by an earlier job
         with ABORT_FILE.open("x", encoding="utf-8") as out:
             out.write(message + "\n")
         first = True
     except FileExistsError:
-        first = time.time() - ABORT_FILE.stat().st_mtime > 30  # left by an earlier run
+        first = False
     except OSError:
         first = True
     if first:

@@ -1,0 +1,241 @@
+"""Prepare a run folder, launch ocean and coupler as one MPI job, watch it, and say how it ended."""
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from coupler import settings
+from coupler.errors import HaloclineError
+from coupler.ending import read_end, table
+
+MARKS = (
+    "halocline.abort",
+    "halocline.progress",
+    "halocline.traceback",
+    "halocline.coupler.json",
+    "halocline.ocean.json",
+)
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+# Open MPI as root and on fewer cores than ranks; one thread per rank; whatever the user has set stays.
+ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_hwloc_base_binding_policy": "none",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A prepared run folder and the command that runs in it."""
+
+    rundir: Path
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    coupled: bool
+
+    def command_line(self) -> str:
+        """The command as a user would type it."""
+        return f"cd {shlex.quote(str(self.rundir))} && {shlex.join(self.command)}"
+
+
+def prepare(
+    cfg: Path,
+    ocean_ranks: int,
+    coupler_ranks: int,
+    rundir: Path | None = None,
+    ocean: Path | None = None,
+    link: Sequence[Path] = (),
+    overwrite: bool = False,
+) -> Job:
+    """Fill a run folder from CFG: its files as links, the namelist as a copy, and the command to start.
+
+    Raises HaloclineError when something is missing, when the run folder holds an earlier run and `overwrite` is not
+    set, or when the namelist has errors (before anything is written).
+    """
+    namelist = settings.config_file(cfg)
+    table_of_switches = settings.load(cfg)
+    executable = _executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent)
+    launcher = _launcher()
+    if rundir is None:
+        rundir = Path("runs") / namelist.resolve().parent.name
+    rundir = rundir.resolve()
+    if rundir == namelist.resolve().parent:
+        raise HaloclineError(f"the run folder {rundir} is the configuration itself. Give another one with --rundir.")
+    missing = [path for path in link if not path.exists()]
+    if missing:
+        raise HaloclineError(f"no file {missing[0]} to link into the run folder (--link).")
+    if rundir.exists() and any(rundir.iterdir()):
+        if not overwrite:
+            raise HaloclineError(
+                f"the run folder {rundir} is not empty. Give another one with --rundir, or add --overwrite."
+            )
+        if not (rundir / "namelist_cfg").exists():
+            raise HaloclineError(f"{rundir} does not look like a run folder (no namelist_cfg); it is not emptied.")
+        shutil.rmtree(rundir)
+    rundir.mkdir(parents=True, exist_ok=True)
+    if cfg.is_dir():
+        for path in sorted(cfg.iterdir()):
+            if path.name != "namelist_cfg" and path.is_file():
+                (rundir / path.name).symlink_to(path.resolve())
+    shutil.copyfile(namelist, rundir / "namelist_cfg")
+    shared = REPOSITORY / "namelists" / "namelist_ref"
+    if not (rundir / "namelist_ref").exists() and shared.exists():
+        shutil.copyfile(shared, rundir / "namelist_ref")
+    for path in link:
+        target = rundir / path.name
+        target.unlink(missing_ok=True)
+        target.symlink_to(path.resolve())
+    environment = {key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()}
+    environment["HALOCLINE_TIMEOUT_START"] = f"{table_of_switches.namcpl.rn_timeout_start:g}"
+    command = _command(launcher, executable, ocean_ranks, coupler_ranks, rundir)
+    return Job(rundir, command, environment, coupler_ranks > 0)
+
+
+def _executable(ocean: Path | None, named: str, beside: Path) -> Path:
+    """The ocean: from the command line, from cn_exe (beside the namelist or a path), or the reference ocean."""
+    if ocean is not None:
+        candidates = [ocean]
+    elif named:
+        candidates = [beside / named, Path(named), REPOSITORY / "build" / "double" / named]
+    else:
+        candidates = [REPOSITORY / "build" / "double" / "gyre.exe"]
+    for path in candidates:
+        if path.is_file() and os.access(path, os.X_OK):
+            return path.resolve()
+    places = ", ".join(str(path) for path in candidates)
+    raise HaloclineError(
+        f"no ocean executable at {places}. Build it (make fortran), or name one with --ocean or cn_exe."
+    )
+
+
+def _launcher() -> str:
+    """srun inside a Slurm job, else mpirun."""
+    names = ("srun", "mpirun") if "SLURM_JOB_ID" in os.environ else ("mpirun",)
+    for name in names:
+        path = shutil.which(name)
+        if path:
+            return path
+    raise HaloclineError(
+        "no mpirun on PATH. Install Open MPI (docker/packages.txt lists the packages; `make setup` installs them)."
+    )
+
+
+def _command(launcher: str, executable: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:
+    """The launch of both programs; for srun the list of programs goes to a file."""
+    couple = [sys.executable, "-P", "-m", "coupler.cli", "couple", "."]
+    if Path(launcher).name == "srun":
+        rows = [f"0-{ocean_ranks - 1} {executable}"]
+        if coupler_ranks:
+            rows.append(f"{ocean_ranks}-{ocean_ranks + coupler_ranks - 1} {shlex.join(couple)}")
+        (rundir / "halocline.multiprog").write_text("\n".join(rows) + "\n", encoding="utf-8")
+        return [
+            launcher,
+            "-n",
+            str(ocean_ranks + coupler_ranks),
+            "--kill-on-bad-exit=1",
+            "--multi-prog",
+            "halocline.multiprog",
+        ]
+    command = [launcher, "-np", str(ocean_ranks), str(executable)]
+    if coupler_ranks:
+        command += [":", "-np", str(coupler_ranks), *couple]
+    return command
+
+
+def run(job: Job, console: Console) -> None:
+    """Run the job with progress on the terminal, then the table of where the time went.
+
+    Raises HaloclineError when the job fails: a side ended with an error, or without its end marker.
+    """
+    for name in MARKS:
+        (job.rundir / name).unlink(missing_ok=True)
+    log = job.rundir / "run.log"
+    start = time.perf_counter()
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            job.command,
+            cwd=job.rundir,
+            env={**os.environ, **job.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            _watch(job, process, console)
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+    seconds = time.perf_counter() - start
+    if process.returncode != 0:
+        raise HaloclineError(_why(job, log, process.returncode))
+    end = read_end(job.rundir) if job.coupled else {}
+    missing = [side for side in ("ocean", "coupler") if side not in end] if job.coupled else []
+    if missing:
+        raise HaloclineError(
+            f"the job ended with exit code 0 but without the end marker of the {' and the '.join(missing)} "
+            f"(halocline.{missing[0]}.json in {job.rundir}).\n  Look at {log}. Does the model call cpl_finalize?"
+        )
+    console.print(f"run ended well after {seconds:.1f} s in {_short(job.rundir)}")
+    if end:
+        console.print(table(end))
+
+
+def _watch(job: Job, process: subprocess.Popen, console: Console) -> None:
+    """Show the progress file until the job ends."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("starting", total=None, rate="")
+        while process.poll() is None:
+            time.sleep(0.2)
+            try:
+                shown = json.loads((job.rundir / "halocline.progress").read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            done, steps = shown["kt"] - shown["first"] + 1, shown["last"] - shown["first"] + 1
+            rate = f"{done / max(shown['seconds'], 1e-3):.0f} steps/s"
+            bar.update(task, description=shown["date"][:10], completed=done, total=steps, rate=rate)
+
+
+def _why(job: Job, log: Path, code: int) -> str:
+    """The cause of a failure in words: the abort message, or else the last lines of the log."""
+    try:
+        cause = (job.rundir / "halocline.abort").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        rows = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        cause = "no side left a message; the last lines of the log:\n    " + "\n    ".join(rows[-12:])
+        if code == 128 + signal.SIGALRM:
+            cause = (
+                "MPI_Init did not return within rn_timeout_start: a program of the launch never called it. Is the "
+                "executable an MPI program, of the same MPI as mpi4py?"
+            )
+    return f"{cause}\n  The job ended with exit code {code}; everything it printed is in {_short(log)}."
+
+
+def _short(path: Path) -> str:
+    """A path relative to the working folder where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
