@@ -64,7 +64,7 @@ class Diagnostics:
         if self._file is not None and parts is not None:
             self._file.record(kt, round(seconds))
             for part in parts:
-                _put(self._file, part)
+                _put(self._file, *part)
 
     def close(self) -> None:
         """Give the file its final name."""
@@ -72,9 +72,7 @@ class Diagnostics:
             self._file.close()
 
 
-def _put(file: DiagnosticsFile, part: object) -> None:
+def _put(file: DiagnosticsFile, box: Box, values: Mapping[str, np.ndarray]) -> None:
     """Write the box of one coupler rank."""
-    box, values = part  # type: ignore[misc]  # what record() gathered
-    assert isinstance(box, Box) and isinstance(values, Mapping)
     for name, array in values.items():
         file.put(name, array if array.shape[0] > 1 else array[0], box.j0, box.i0)

@@ -29,7 +29,7 @@ class Exchange:
     halo: int = 0
 
     def due(self, kt: int) -> bool:
-        """Does it travel at step `kt`? (A static exchange travels once, before the first step.)"""
+        """True where it travels at step `kt`; a static exchange travels once, before the first step."""
         return not self.static and (kt - 1) % self.period == 0
 
     @property

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from coupler import settings
-from coupler.errors import HaloclineError
 from coupler.ending import read_end, table
+from coupler.errors import HaloclineError
 
 MARKS = (
     "halocline.abort",
@@ -126,7 +126,7 @@ def _executable(ocean: Path | None, named: str, beside: Path) -> Path:
 
 
 def _launcher() -> str:
-    """srun inside a Slurm job, else mpirun."""
+    """Inside a Slurm job srun, else mpirun."""
     names = ("srun", "mpirun") if "SLURM_JOB_ID" in os.environ else ("mpirun",)
     for name in names:
         path = shutil.which(name)

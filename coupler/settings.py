@@ -1,5 +1,6 @@
 """Every namelist switch of the coupler: one typed table per group, read from `namelist_cfg` and checked."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -104,10 +105,10 @@ class NamDiag(_Group):
     cn_diag_file: str = Field("halocline_diag.nc", description="name of the diagnostics file")
 
 
-class Settings(BaseModel):
+@dataclass(frozen=True)
+class Settings:
     """All groups of one namelist_cfg."""
 
-    model_config = ConfigDict(frozen=True)
     path: Path
     namcpl: NamCpl
     namexc: list[NamExc]
@@ -147,12 +148,13 @@ def load(cfg: Path) -> Settings:
         _check_names(found, problems)
     if problems:
         raise HaloclineError("\n".join(problems))
-    return Settings.model_construct(
+    everything = [group for groups in found.values() for group in groups]
+    return Settings(
         path=path,
-        namcpl=found["namcpl"][0] if found["namcpl"] else NamCpl(),
-        namexc=found["namexc"],
-        namnet=found["namnet"],
-        namdiag=found["namdiag"][0] if found["namdiag"] else NamDiag(),
+        namcpl=next((group for group in everything if isinstance(group, NamCpl)), NamCpl()),
+        namexc=[group for group in everything if isinstance(group, NamExc)],
+        namnet=[group for group in everything if isinstance(group, NamNet)],
+        namdiag=next((group for group in everything if isinstance(group, NamDiag)), NamDiag()),
     )
 
 

@@ -44,8 +44,8 @@ def wire(settings: Settings, shake: Handshake) -> Wiring:
         if exchange is not None:
             exchanges.append(exchange)
     if not problems:
-        for net, group in zip(networks, settings.namnet, strict=True):
-            _connect(net, group, exchanges, shake, problems)
+        for net, switches in zip(networks, settings.namnet, strict=True):
+            _connect(net, switches, exchanges, shake, problems)
         _all_filled(settings, networks, problems)
     fill = _fills(networks, problems)
     if problems:
@@ -115,8 +115,8 @@ def _exchange(
     if not group.ln_static and (first - 1) % period:
         problems.append(
             f"exchange '{group.cn_name}' happens every {period} steps counted from step 1; a run that starts at step {first} "
-            f"would need tendencies held from step {first - (first - 1) % period}, and coupled restarts do not exist yet.\n"
-            f"  {group.where('rn_period')}. Start at step {first + (-(first - 1)) % period + 0}, or use a shorter period."
+            f"would need the tendencies of step {first - (first - 1) % period}, and coupled restarts do not exist yet.\n"
+            f"  {group.where('rn_period')}. Start at step {first + (1 - first) % period}, or use a shorter period."
         )
     radius = max((needed.get(name, 0) for name in group.cn_fields), default=0) if group.cn_dir == "to_coupler" else 0
     halo = radius if group.nn_halo < 0 else group.nn_halo

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from coupler.exchange import Plan
 from coupler.handshake import Handshake
@@ -38,7 +38,7 @@ class Transport(Protocol):
     def send(self, plan: Plan, kt: int, status: int) -> None:
         """Send the stack of a plan as the answer to step `kt`."""
 
-    def gather(self, value: object) -> list[object] | None:
+    def gather(self, value: Any) -> list[Any] | None:
         """Values of all coupler ranks on rank 0, None elsewhere."""
 
     def abort(self, message: str) -> None:

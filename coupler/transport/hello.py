@@ -33,7 +33,7 @@ def hello(parent: MPI.Intracomm, timeout: float) -> Launch:
     """
     table = _as_root(parent, timeout) if parent.rank == 0 else _as_member(parent, timeout)
     sides = table[:, 0].tolist()
-    local = parent.Split(int(table[parent.rank, 1]), parent.rank)
+    local = MPI.Intracomm(parent.Split(int(table[parent.rank, 1]), parent.rank))
     coupling = parent.Dup()
     ocean = [rank for rank, side in enumerate(sides) if side == OCEAN]
     return Launch(ocean, [rank for rank, side in enumerate(sides) if side == COUPLER], local, coupling)

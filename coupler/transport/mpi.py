@@ -78,7 +78,7 @@ class MpiTransport:
         """
         comm = self.launch.coupling
         documents = [
-            np.array([MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans)] + _words(plans, rank), np.int64)
+            np.array([MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans), *_words(plans, rank)], np.int64)
             for rank in range(len(self.launch.ocean))
         ]
         sends = [comm.Isend(d, self.launch.ocean[rank], TAG_PLAN) for rank, d in enumerate(documents)]

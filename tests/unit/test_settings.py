@@ -93,7 +93,7 @@ def test_the_reference_holds_every_switch_and_reads_back():
         assert {key.lower() for key in model.model_fields} == set(parsed[name])
     for name in ("namcpl", "namdiag"):
         model = settings.GROUPS[name]
-        defaults = model.model_validate({k: v for k, v in model().model_dump().items()})
+        defaults = model.model_validate(model().model_dump())
         for key, value in defaults.model_dump().items():
             read = parsed[name][key.lower()]
             assert (([] if read == "" else [read]) if isinstance(value, list) else read) == value
