@@ -52,6 +52,9 @@ class Network:
             self._feeds[name] = Feed(view, view if same else np.empty(view.shape, dtype), plan.exchange.static)
         for name, field in self.outputs.items():
             self._results[name] = sent[field].views[field]
+        if not self._feeds:  # a network without inputs (null) takes the sizes of its first output
+            view = next(iter(self._results.values()))
+            self._feeds["sizes"] = Feed(view, view, static=True)
         for spec in self.engine.contract.outputs:
             if spec.mask is not None:
                 plan = received[self.inputs[spec.mask]]

@@ -1,0 +1,40 @@
+"""`halocline demo`: the reference ocean with and without a network, from the same spun-up state, and a picture."""
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from coupler import launch, report
+from coupler.errors import HaloclineError
+
+NAMELISTS = launch.REPOSITORY / "namelists"
+RESTART = "GYRE_00097200_restart.nc"
+
+
+def demo(out: Path, console: Console) -> Path:
+    """Spin up ten years alone, run one more year alone and one coupled, draw the figure; returns its path.
+
+    Raises HaloclineError when a run fails, or when the namelists of the repository are not there.
+    """
+    if not (NAMELISTS / "gyre_zb20" / "namelist_cfg").exists():
+        raise HaloclineError(
+            f"no experiments in {NAMELISTS}. The demo runs from a checkout of the project: git clone it, then make demo."
+        )
+    start = time.perf_counter()
+    console.print("[bold]1/3[/bold] ten years of double gyre, ocean alone on 2 ranks")
+    _run("gyre_spinup", 0, out, (), console)
+    restart = out / "gyre_spinup" / RESTART
+    console.print("[bold]2/3[/bold] one more year, ocean alone (the reference)")
+    _run("gyre_control", 0, out, (restart,), console)
+    console.print("[bold]3/3[/bold] the same year coupled every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank")
+    _run("gyre_zb20", 1, out, (restart,), console)
+    figure = report.demo_figure(out / "gyre_zb20", out / "gyre_control", out / "demo.png")
+    console.print(f"demo done in {time.perf_counter() - start:.0f} s; the picture: [bold]{figure}[/bold]", highlight=False)
+    return figure
+
+
+def _run(name: str, coupler_ranks: int, out: Path, link: tuple[Path, ...], console: Console) -> None:
+    """One experiment of namelists/ in its own run folder, replacing an earlier demo's."""
+    job = launch.prepare(NAMELISTS / name, 2, coupler_ranks, out / name, link=link, overwrite=True)
+    launch.run(job, console)
