@@ -1,21 +1,17 @@
 """The contract: the metadata inside an artefact that makes it safe to run. Knows neither torch nor MPI."""
 
 import json
-import math
-import re
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from coupler.errors import HaloclineError
+from coupler.units import normalise_units, unit_factor
 
-SCHEMA = 1
 KEY = "halocline"  # key of the JSON document in ONNX metadata_props; KEY.json in torch.export extra_files
 
 Point = Literal["T", "U", "V", "F", "W"]
-Units = tuple[float, tuple[tuple[str, int], ...]]
 
 
 class _Frozen(BaseModel):
@@ -68,8 +64,8 @@ class OutputSpec(_Frozen):
 class SelfTest(_Frozen):
     """A stored input/output pair. The input is a formula, so that only the output takes room (a kilobyte or two).
 
-    The formula (engines/selftest.py) uses integers, one division and one product-sum, all exact or correctly rounded: the same bits with any
-    numpy on any machine, which sin() or a library's random generator would not give. `inputs` maps a name to
+    The formula (engines/selftest.py) uses integers, one division and one product-sum, all exact or correctly rounded:
+    the same bits with any numpy on any machine, unlike sin() or a random generator. `inputs` maps a name to
     {"range": [low, high]} or {"values": [...]} (drawn from the list, for masks). `outputs` maps a name to the base64 of
     the little-endian values in the contract's dtype. `tolerance` is relative to the largest stored |value|.
     """
@@ -91,7 +87,7 @@ class SelfTest(_Frozen):
 class Contract(_Frozen):
     """What an artefact promises. `radius` [cells], `decomposition` and `edges` are measured at export, not asserted."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     name: str = Field(min_length=1)
     version: str
     family: str
@@ -189,101 +185,28 @@ def _sentences(error: ValidationError, where: str) -> str:
     )
 
 
-# Units. A product of known names with integer powers, canonical as (factor to SI, sorted base powers). Offsets are not
-# modelled: degC and K differ by an offset and are different bases, so they never compare equal.
-_BASE: dict[str, tuple[Fraction, dict[str, int]]] = {
-    "1": (Fraction(1), {}),
-    "m": (Fraction(1), {"m": 1}),
-    "s": (Fraction(1), {"s": 1}),
-    "kg": (Fraction(1), {"kg": 1}),
-    "g": (Fraction(1, 1000), {"kg": 1}),
-    "K": (Fraction(1), {"K": 1}),
-    "degC": (Fraction(1), {"degC": 1}),
-    "rad": (Fraction(1), {}),
-    "degree": (Fraction(math.pi / 180), {}),
-    "mol": (Fraction(1), {"mol": 1}),
-    "psu": (Fraction(1), {"psu": 1}),
-    "min": (Fraction(60), {"s": 1}),
-    "h": (Fraction(3600), {"s": 1}),
-    "day": (Fraction(86400), {"s": 1}),
-    "N": (Fraction(1), {"kg": 1, "m": 1, "s": -2}),
-    "Pa": (Fraction(1), {"kg": 1, "m": -1, "s": -2}),
-    "J": (Fraction(1), {"kg": 1, "m": 2, "s": -2}),
-    "W": (Fraction(1), {"kg": 1, "m": 2, "s": -3}),
-    "Hz": (Fraction(1), {"s": -1}),
-}
-_ALIAS = {
-    "metre": "m", "meter": "m", "metres": "m", "meters": "m", "sec": "s", "second": "s", "seconds": "s", "hour": "h",
-    "hours": "h", "hr": "h", "days": "day", "d": "day", "kelvin": "K", "degK": "K", "celsius": "degC", "deg_C": "degC",
-    "degrees_celsius": "degC", "degree_C": "degC", "degrees": "degree", "PSU": "psu", "percent": "%",
-}  # fmt: skip
-_BASE["%"] = (Fraction(1, 100), {})
-_PREFIX = {"n": -9, "u": -6, "m": -3, "c": -2, "d": -1, "h": 2, "k": 3, "M": 6, "G": 9}
-_PREFIXED = ("m", "s", "g", "K", "mol", "N", "Pa", "J", "W", "Hz")
-_TOKEN = re.compile(r"([A-Za-z_%]+|1)(?:(?:\^|\*\*)?([+-]?\d{1,2}))?")
-
-
-def normalise_units(text: str) -> Units:
-    """Canonical form (factor to SI, ((base, power), ...)) of 'm s-1', 'm/s', 'cm.s^-1', 'm2 s-2', '1', 'degC', ...
-
-    After a '/', every factor up to the next '/' is divided by its first one only, as in udunits: 'm/s kg' is m s-1 kg.
-    HaloclineError where a unit is not known.
-    """
-    factor, powers = _parse(text)
-    return float(factor), tuple(sorted((base, power) for base, power in powers.items() if power))
-
-
-def unit_factor(a: str, b: str) -> float | None:
-    """Factor f with value_in_b = f value_in_a ('cm s-1' to 'm s-1': 0.01), None if the units measure different things."""
-    (fa, pa), (fb, pb) = _parse(a), _parse(b)
-    same = {k: v for k, v in pa.items() if v} == {k: v for k, v in pb.items() if v}
-    return float(fa / fb) if same else None
-
-
-def _parse(text: str) -> tuple[Fraction, dict[str, int]]:
-    problem = HaloclineError(
-        f"units '{text}' are not understood. Write factors with powers, as in 'm s-1', 'm/s', 'kg m-3', '1'; "
-        f"known: {', '.join(_BASE)} and prefixes {', '.join(_PREFIX)}."
-    )
-    rest = text.strip()
-    if not rest:
-        raise problem
-    factor, powers, sign = Fraction(1), {}, 1
-    while rest:
-        found = _TOKEN.match(rest)
-        base = _lookup(found[1]) if found else None
-        if found is None or base is None:
-            raise problem
-        power = sign * int(found[2] or 1)
-        factor *= base[0] ** power
-        for name, p in base[1].items():
-            powers[name] = powers.get(name, 0) + p * power
-        after = rest[found.end() :]
-        separator = re.match(r"\s*([/.*·]|(?=\S)(?<=\s)|$)\s*", after)
-        if separator is None or (separator[1] and separator.end() == len(after)):
-            raise problem
-        sign = -1 if separator[1] == "/" else 1
-        rest = after[separator.end() :]
-    return factor, powers
-
-
-def _lookup(name: str) -> tuple[Fraction, dict[str, int]] | None:
-    name = _ALIAS.get(name, name)
-    if name in _BASE:
-        return _BASE[name]
-    if name[:1] in _PREFIX and name[1:] in _PREFIXED:
-        factor, powers = _BASE[name[1:]]
-        return factor * Fraction(10) ** _PREFIX[name[0]], powers
-    return None
-
-
 class FieldInfo(Protocol):
     """What a check needs to know about a field that the model offers or wants."""
 
-    name: str
-    units: str
-    point: str
-    levels: int
+    @property
+    def name(self) -> str:
+        """Name in the model."""
+        ...
+
+    @property
+    def units(self) -> str:
+        """Units as the model writes them."""
+        ...
+
+    @property
+    def point(self) -> str:
+        """T, U, V, F or W."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, 1 for a 2-D field."""
+        ...
 
 
 def check_against(
@@ -351,5 +274,5 @@ def _units_problem(what: str, spec: InputSpec | OutputSpec, field: FieldInfo) ->
     if factor is None:
         fix = "They measure different things: connect another field."
     else:
-        fix = f"Multiply the model's field by {factor:g} (1 {field.units} = {factor:g} {spec.units}); nothing is converted."
+        fix = f"Multiply the model's field by {factor:g} before sending it; nothing is converted."
     return [f"{what} is in '{spec.units}', the model's field '{field.name}' in '{field.units}'. {fix}"]

@@ -27,10 +27,14 @@ def demo(out: Path, console: Console) -> Path:
     restart = out / "gyre_spinup" / RESTART
     console.print("[bold]2/3[/bold] one more year, ocean alone (the reference)")
     _run("gyre_control", 0, out, (restart,), console)
-    console.print("[bold]3/3[/bold] the same year coupled every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank")
+    console.print(
+        "[bold]3/3[/bold] the same year coupled every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank"
+    )
     _run("gyre_zb20", 1, out, (restart,), console)
     figure = report.demo_figure(out / "gyre_zb20", out / "gyre_control", out / "demo.png")
-    console.print(f"demo done in {time.perf_counter() - start:.0f} s; the picture: [bold]{figure}[/bold]", highlight=False)
+    console.print(
+        f"demo done in {time.perf_counter() - start:.0f} s; the picture: [bold]{figure}[/bold]", highlight=False
+    )
     return figure
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cftime
 import numpy as np
 import xarray as xr
 
@@ -48,9 +49,8 @@ class Plane:
 class Energy:
     """Kinetic energy over time, from run.stat."""
 
-    days: np.ndarray  # since kt = 0
-    values: np.ndarray
-    units: str
+    days: np.ndarray  # in the calendar of the run, from any origin
+    values: np.ndarray  # of the whole column, mean over the basin [J m-2]
 
 
 def demo_figure(coupled_dir: Path, reference_dir: Path, out: Path) -> Path:
@@ -67,7 +67,7 @@ def demo_figure(coupled_dir: Path, reference_dir: Path, out: Path) -> Path:
     coupled_dir, reference_dir, out = Path(coupled_dir), Path(reference_dir), Path(out)
     ocean = read_ocean(coupled_dir)
     diagnostics = last_record(read_output(coupled_dir / DIAGNOSTICS))
-    energy, reference = read_energy(coupled_dir), read_energy(reference_dir)
+    energy, reference = (read_energy(folder, ocean.attrs["calendar"]) for folder in (coupled_dir, reference_dir))
 
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
@@ -98,43 +98,53 @@ def demo_figure(coupled_dir: Path, reference_dir: Path, out: Path) -> Path:
 
 
 def read_ocean(directory: Path) -> xr.Dataset:
-    """Last record of the ocean's output together with its mesh; raises HaloclineError when something is missing."""
-    found = [path for path in sorted(directory.glob("*.nc")) if path.name not in ("mesh_mask.nc", DIAGNOSTICS)]
-    for path in found:
-        output = read_output(path)
-        if {"vozocrtx", "vomecrty"} <= set(output):
-            mesh = read_output(directory / "mesh_mask.nc").squeeze(drop=True)
-            missing = sorted({"tmask", "umask", "vmask", "e1u", "e2v", "e1f", "e2f", "ff_f"} - set(mesh))
-            if missing:
-                raise HaloclineError(f"{directory / 'mesh_mask.nc'} lacks {', '.join(missing)}.")
-            ocean = last_record(output)
-            return ocean.merge(mesh, compat="override", join="override")
-    raise HaloclineError(
-        f"no output of the ocean in {directory}: none of its {len(found)} NetCDF files holds vozocrtx and vomecrty."
-    )
+    """Last instantaneous record of the ocean's output together with its mesh.
+
+    Raises HaloclineError when a file or a variable of the mesh is missing.
+    """
+    paths = [path for path in sorted(directory.glob("*_inst.nc")) if {"vozocrtx", "vomecrty"} <= set(read_output(path))]
+    if not paths:
+        raise HaloclineError(
+            f"no output of the ocean in {directory}: no file *_inst.nc with vozocrtx and vomecrty.\n"
+            "  The ocean writes it with nn_write > 0 (&namrun) and ln_inst = .true. (&namdia)."
+        )
+    mesh = read_output(directory / "mesh_mask.nc").squeeze(drop=True)
+    missing = sorted({"tmask", "umask", "vmask", "e1u", "e2v", "e1f", "e2f", "ff_f"} - set(mesh))
+    if missing:
+        raise HaloclineError(f"{directory / 'mesh_mask.nc'} lacks {', '.join(missing)}.")
+    return last_record(read_output(paths[-1])).merge(mesh, compat="override", join="override")
 
 
 def last_record(dataset: xr.Dataset) -> xr.Dataset:
-    """The last time of a data set, with its date in the attribute `date`."""
+    """The last time of a data set; `date` and `calendar` become attributes."""
     if not dataset.sizes.get("time_counter"):
         raise HaloclineError(f"{dataset.encoding.get('source', 'a file')} has no record in it.")
     last = dataset.isel(time_counter=-1)
-    return last.assign_attrs(date=date_of(last["time_counter"]))
+    time = last["time_counter"]
+    return last.assign_attrs(date=date_of(time), calendar=time.attrs.get("calendar", "standard"))
 
 
-def read_energy(directory: Path) -> Energy:
-    """The kinetic energy of run.stat, whose header line names the columns."""
+def read_energy(directory: Path, calendar: str) -> Energy:
+    """The kinetic energy of run.stat, whose header names the columns: '# it  date[yyyymmdd]  ...  KE[J/m2]  ...'."""
     path = directory / "run.stat"
     if not path.is_file():
         raise HaloclineError(f"no file {path}; the ocean writes it every nn_stat steps.")
-    header, *lines = path.read_text().splitlines()
-    names = header.lstrip("#! ").split()
+    header, *lines = path.read_text().splitlines() or [""]
+    names = header.lstrip("# ").split()
     try:
-        day, column = names.index("day"), names.index("ke")
-        rows = np.array([line.split() for line in lines if line.strip()], dtype=float)
-        return Energy(rows[:, day], rows[:, column], "m$^2$ s$^{-2}$")
+        columns = [names.index(name) for name in ("date[yyyymmdd]", "second_of_day", "KE[J/m2]")]
+        rows = [[line.split()[column] for column in columns] for line in lines if line.strip()]
+        days = [
+            cftime.datetime(int(date[:-4]), int(date[-4:-2]), int(date[-2:]), calendar=calendar).toordinal()
+            + int(second) / 86400
+            for date, second, _ in rows
+        ]
+        return Energy(np.array(days), np.array([float(energy) for *_, energy in rows]))
     except (ValueError, IndexError) as error:
-        raise HaloclineError(f"{path} has no readable columns 'day' and 'ke'; its header is: {header}") from error
+        raise HaloclineError(
+            f"{path} has no readable columns date[yyyymmdd], second_of_day and KE[J/m2] ({error}).\n"
+            f"  Its header is: {header}"
+        ) from error
 
 
 # --- the surface layer; arrays (y, x), C-grid with U east and V north of T, as NEMO counts ----------------------------
@@ -190,7 +200,8 @@ def plane(ocean: xr.Dataset, values: np.ndarray, point: str, wet: np.ndarray) ->
 
 def title(ocean: xr.Dataset, diagnostics: xr.Dataset) -> str:
     """Configuration, grid, date and closure, as far as the files say."""
-    rows, columns = ocean.sizes["y"], ocean.sizes["x"]
+    wet = surface(ocean["tmask"]) > 0
+    rows, columns = wet.any(axis=1).sum(), wet.any(axis=0).sum()
     parts = [
         f"{ocean.attrs.get('experiment', 'Ocean')}, {columns} × {rows} cells",
         f"surface layer on {ocean.attrs['date']}",
@@ -246,5 +257,7 @@ def draw_energy(axes: "Axes", coupled: Energy, uncoupled: Energy) -> None:
     axes.set_facecolor("white")
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
-    axes.set(title="Kinetic energy", xlabel="Time since the start of the coupled run [days]")
-    axes.set_ylabel(f"[{coupled.units}]")
+    axes.set(
+        title="Kinetic energy, all layers, mean over the basin", xlabel="Time since the start of the coupled run [days]"
+    )
+    axes.set_ylabel("[J m$^{-2}$]")

@@ -1,0 +1,1 @@
+"""Closed-form and trained networks, one file per family."""
