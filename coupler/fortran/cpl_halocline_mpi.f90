@@ -54,11 +54,13 @@ module cpl_halocline
    interface
       function c_usleep(kmicro) bind(C, name='usleep') result(kret)
          import :: c_int
+         implicit none
          integer(c_int), value :: kmicro
          integer(c_int)        :: kret
       end function c_usleep
       function c_yield() bind(C, name='sched_yield') result(kret)
          import :: c_int
+         implicit none
          integer(c_int) :: kret
       end function c_yield
    end interface
@@ -357,6 +359,7 @@ contains
       interface
          function c_rename(cold, cnew) bind(C, name='rename') result(kret)
             import :: c_char, c_int
+            implicit none
             character(kind=c_char), intent(in) :: cold(*), cnew(*)
             integer(c_int) :: kret
          end function c_rename

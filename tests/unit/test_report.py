@@ -16,7 +16,7 @@ FIELDS = [DiagnosticsField(name, "m s-2", point, NK) for name, point in (("du", 
 def write_run(directory, u, v, energy=0.02, frame=1):
     """A run directory as the ocean and the coupler leave it; u, v: (y, x) at U and V points of a closed basin.
 
-    With frame=0 the walls are the edges of the grid, as in the reference ocean.
+    With frame=0 the walls are the edges of the grid, without a frame of land.
     """
     directory.mkdir(exist_ok=True)
     j, i = np.mgrid[0:NJ, 0:NI]
@@ -33,12 +33,12 @@ def write_run(directory, u, v, energy=0.02, frame=1):
         for name, array in values.items():
             mesh.createVariable(name, "f8", ("time_counter", "nav_lev", "y", "x"))[:] = array[None, None]
 
-    with netCDF4.Dataset(directory / "GYRE.nc", "w") as output:
+    with netCDF4.Dataset(directory / "GYRE_00000001_00009720_inst.nc", "w") as output:
         for name, size in (("time_counter", None), ("deptht", NK), ("y", NJ), ("x", NI)):
             output.createDimension(name, size)
         time = output.createVariable("time_counter", "f8", ("time_counter",))
-        time.setncatts({"units": "seconds since 0011-01-01 00:00:00", "calendar": "noleap"})
-        time[:] = [180 * 86400.0, 360 * 86400.0]
+        time.setncatts({"units": "seconds since 0011-01-01 00:00:00", "calendar": "360_day"})
+        time[:] = [180 * 86400, 360 * 86400]
         output.experiment = "GYRE"
         for point, di, dj in (("", 0.5, 0.5), ("_u", 1, 0.5), ("_v", 0.5, 1), ("_f", 1, 1)):
             for name, array in (("nav_lon", i + di), ("nav_lat", j + dj)):
@@ -50,14 +50,14 @@ def write_run(directory, u, v, energy=0.02, frame=1):
 
     days = np.arange(0, 361, 5)
     wobble = energy * (1 + 0.1 * np.sin(days / 37) + 0.03 * np.sin(days / 7))
-    lines = [
-        "# kt day umax ke hmin",
-        *(f"{27 * d:8d} {d} 0.8 {k:.8e} 300.0" for d, k in zip(days, wobble, strict=True)),
-    ]
-    (directory / "run.stat").write_text("\n".join(lines) + "\n")
+    lines = ["# it  date[yyyymmdd]  second_of_day  max|u|[m/s]  KE1[m2/s2]  KE2[m2/s2]  KE[J/m2]  min_h[m]"]
+    for day, ke in zip(days, wobble, strict=True):
+        date = f"{11 + day // 360:04d}{day % 360 // 30 + 1:02d}{day % 30 + 1:02d}"
+        lines.append(f"{27 * day:10d}  {date}  {0:5d} 0.8 {ke:.8e} {ke / 4:.8e} {800e3 * ke:.8e} 300.0")
+    (directory / "run.stat").write_text("\n".join([*lines, ""]))
 
     with create_diagnostics(
-        directory / "halocline_diag.nc", (NJ, NI), FIELDS, "0011-01-01", attributes={"closure": "zb20"}
+        directory / "halocline_diag.nc", (NJ, NI), FIELDS, "0011-01-01", "360_day", attributes={"closure": "zb20"}
     ) as diagnostics:
         diagnostics.record(9720, 360 * 86400)
         diagnostics.put("du", 5e-7 * np.stack([np.roll(u, 3, 0) * umask] * NK))
@@ -94,7 +94,7 @@ def test_figure_has_its_size_and_units_everywhere(runs, tmp_path, monkeypatch):
     labels = [text for axes in figures[0].axes for text in (axes.get_xlabel(), axes.get_ylabel()) if text]
     assert len(labels) >= 9  # three maps, three colour bars, one series of two axes
     assert all("[" in label for label in labels), labels
-    assert "zb20" in figures[0].get_suptitle() and "0011-12-27" in figures[0].get_suptitle()
+    assert "zb20" in figures[0].get_suptitle() and "0012-01-01" in figures[0].get_suptitle()
 
 
 @pytest.mark.parametrize("frame", [0, 1])
@@ -119,10 +119,10 @@ def test_speed_of_a_uniform_flow(tmp_path):
     assert np.isnan(values[0]).all() and np.isnan(values[:, -1]).all()
 
 
-@pytest.mark.parametrize("name", ["GYRE.nc", "mesh_mask.nc", "run.stat", "halocline_diag.nc"])
+@pytest.mark.parametrize("name", ["GYRE_00000001_00009720_inst.nc", "mesh_mask.nc", "run.stat", "halocline_diag.nc"])
 def test_a_missing_file_is_named(runs, tmp_path, name):
     (runs[0] / name).unlink()
-    with pytest.raises(HaloclineError, match="vozocrtx" if name == "GYRE.nc" else name):
+    with pytest.raises(HaloclineError, match="vozocrtx" if "inst" in name else name):
         demo_figure(*runs, tmp_path / "demo.png")
 
 
