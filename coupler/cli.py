@@ -51,9 +51,10 @@ def couple(cfg: Cfg = Path(".")) -> None:
     # MPI_Init waits for every program of the launch, with the interpreter locked: only a signal ends it.
     signal.alarm(60 if isinstance(switches, HaloclineError) else math.ceil(switches.namcpl.rn_timeout_start))
     from coupler import loop
-    from coupler.transport.mpi import abort_job
+    from coupler.transport.mpi import abort_job, forget_old_abort
 
     signal.alarm(0)
+    forget_old_abort()
     try:
         if isinstance(switches, HaloclineError):
             raise switches

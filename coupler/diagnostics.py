@@ -50,7 +50,10 @@ class Diagnostics:
                 [DiagnosticsField(field.name, field.units, field.point, field.levels) for field in fields],
                 shake.date(1).isoformat(" "),
                 shake.time.calendar,
-                {"title": f"Halocline: networks coupled to {shake.model}"},
+                {
+                    "title": f"Halocline: networks coupled to {shake.model}",
+                    "closure": ", ".join(n.cn_name for n in settings.namnet),
+                },
             )
 
     def record(self, kt: int) -> None:

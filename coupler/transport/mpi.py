@@ -13,7 +13,7 @@ from mpi4py import MPI
 
 from coupler.errors import HaloclineError
 from coupler.exchange import Copy, Plan, copies, message_length
-from coupler.handshake import PROTOCOL, Handshake, parse
+from coupler.handshake import Handshake, parse
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, Launch, hello
@@ -157,11 +157,19 @@ class MpiTransport:
         abort_job(message, code)
 
 
+def forget_old_abort() -> None:
+    """Remove the message of an earlier job from this folder."""
+    try:
+        if ABORT_FILE.stat().st_mtime < STARTED:
+            ABORT_FILE.unlink()
+    except FileNotFoundError:
+        return
+
+
 def abort_job(message: str, code: int = 1) -> None:
     """End every program of the launch. The first rank of the job that comes here writes the message."""
     try:
-        if ABORT_FILE.exists() and ABORT_FILE.stat().st_mtime < STARTED:
-            ABORT_FILE.unlink(missing_ok=True)  # left by an earlier job
+        forget_old_abort()
         with ABORT_FILE.open("x", encoding="utf-8") as out:
             out.write(message + "\n")
         first = True
@@ -205,6 +213,3 @@ def _words(plans: Sequence[Plan], ocean_rank: int) -> list[int]:
             words.append(len(request.runs.start))
             words += np.stack([request.runs.start, request.runs.length], axis=1).ravel().tolist()
     return words
-
-
-__all__ = ["PROTOCOL", "MpiTransport", "abort_job"]
