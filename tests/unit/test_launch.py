@@ -1,0 +1,87 @@
+"""Run folders and command lines, without running anything."""
+
+import os
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from coupler import launch
+from coupler.cli import app
+from coupler.errors import HaloclineError
+
+
+@pytest.fixture
+def cfg(tmp_path, monkeypatch):
+    folder = tmp_path / "case"
+    folder.mkdir()
+    (folder / "namelist_cfg").write_text("&namcpl rn_timeout_start = 7. /\n")
+    (folder / "net.onnx").write_bytes(b"")
+    exe = tmp_path / "model.exe"
+    exe.write_text("#!/bin/sh\n")
+    exe.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    return folder
+
+
+def test_a_run_folder_holds_the_namelist_and_links(cfg, tmp_path):
+    job = launch.prepare(cfg, 2, 1, ocean=tmp_path / "model.exe")
+    assert job.rundir == tmp_path / "runs" / "case"
+    assert (job.rundir / "net.onnx").resolve() == cfg / "net.onnx"
+    assert not (job.rundir / "namelist_cfg").is_symlink()
+    words = shlex.split(job.command_line().split("&&")[1])
+    assert words[1:4] == ["-np", "2", str(tmp_path / "model.exe")]
+    assert words[4:7] == [":", "-np", "1"] and words[-2:] == ["couple", "."]
+    assert job.environment["OMPI_MCA_rmaps_base_oversubscribe"] == "1"
+    assert job.environment["HALOCLINE_TIMEOUT_START"] == "7"
+
+
+def test_without_coupler_ranks_the_ocean_runs_alone(cfg, tmp_path):
+    assert ":" not in launch.prepare(cfg, 2, 0, ocean=tmp_path / "model.exe").command
+
+
+def test_inside_a_slurm_job_srun_gets_both_programs(cfg, tmp_path, monkeypatch):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh\n")
+    srun.chmod(0o755)
+    monkeypatch.setenv("SLURM_JOB_ID", "1")
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    job = launch.prepare(cfg, 3, 2, ocean=tmp_path / "model.exe")
+    assert list(job.command)[:3] == [str(srun), "-n", "5"] and "--multi-prog" in job.command
+    rows = (job.rundir / "halocline.multiprog").read_text().splitlines()
+    assert rows[0] == f"0-2 {tmp_path / 'model.exe'}" and rows[1].startswith("3-4 ")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"rundir": "case"}, "is the configuration itself"),
+        ({"ocean": "nowhere.exe"}, "no ocean executable at nowhere.exe"),
+        ({"link": ["restart.nc"]}, "no file .*restart.nc to link"),
+        ({"rundir": "full"}, "is not empty"),
+        ({"rundir": "full", "overwrite": True}, "does not look like a run folder"),
+    ],
+)
+def test_mistakes_leave_nothing_behind(cfg, tmp_path, change, words):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious").write_text("x")
+    change = {key: tmp_path / value if key == "rundir" else value for key, value in change.items()}
+    change["link"] = [tmp_path / name for name in change.get("link", [])]
+    change["ocean"] = Path(change.get("ocean", tmp_path / "model.exe"))
+    with pytest.raises(HaloclineError, match=words):
+        launch.prepare(cfg, 1, 1, **change)
+    assert not (tmp_path / "runs").exists() and (tmp_path / "full" / "precious").exists()
+
+
+def test_dry_run_prints_the_command(cfg, tmp_path):
+    done = CliRunner().invoke(app, ["run", str(cfg), "--ocean", str(tmp_path / "model.exe"), "--dry-run"])
+    assert done.exit_code == 0 and "mpirun" in done.output and "couple ." in done.output
+
+
+def test_an_earlier_run_is_replaced_only_on_request(cfg, tmp_path):
+    launch.prepare(cfg, 1, 1, ocean=tmp_path / "model.exe")
+    with pytest.raises(HaloclineError, match="--overwrite"):
+        launch.prepare(cfg, 1, 1, ocean=tmp_path / "model.exe")
+    launch.prepare(cfg, 1, 1, ocean=tmp_path / "model.exe", overwrite=True)
