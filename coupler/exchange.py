@@ -92,7 +92,7 @@ def make_plan(
         first += item.levels
         vector = item.name in vectors
         source, sign = source_map(grid, box, halo, item.point)
-        key = source.tobytes() + (sign.tobytes() if vector else b"")
+        key = source.tobytes() + (sign.tobytes() if vector and (sign < 0).any() else b"")
         if key not in known:
             known[key] = len(sets)
             found = requests(grid, owner, box, halo, item.point, vector)

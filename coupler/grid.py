@@ -7,7 +7,32 @@ import numpy as np
 
 from coupler.errors import HaloclineError
 
-BOUNDARIES = ("closed", "cyclic_ew")
+BOUNDARIES = ("closed", "cyclic_ew", "cyclic_ns", "cyclic_both", "fold_T", "fold_F")
+
+# North fold. Beyond its last row the grid is mirrored about the pivot: row J + k (zero-based, k >= 1, J = n_y - 1) is a
+# lower row read from right to left, and a component of a vector changes its sign. With N = n_x:
+#
+#   pivot  point   source column      source row
+#   T      T       (N - i) mod N      J - k
+#   T      U       (N - 1 - i) mod N  J - k
+#   T      V       (N - i) mod N      J - k - 1
+#   T      F       (N - 1 - i) mod N  J - k - 1
+#   F      T       (N - 1 - i) mod N  J - k + 1
+#   F      U       (N - 2 - i) mod N  J - k + 1
+#   F      V       (N - 1 - i) mod N  J - k
+#   F      F       (N - 2 - i) mod N  J - k
+#
+# W follows T. Rows that lie on the fold (T and U at pivot T, V and F at pivot F) or beyond it (V and F at pivot T) are
+# inside the grid and are the ocean's own to keep consistent. Source: NEMO 4.2, lbc_nfd, for a global grid without halo.
+_COLUMN = {
+    ("T", "T"): 0,
+    ("T", "U"): 1,
+    ("F", "T"): 1,
+    ("F", "U"): 2,
+}  # (pivot, point along i) -> c in (N - c - i) mod N
+_ROW = {("T", "T"): 0, ("T", "V"): -1, ("F", "T"): 1, ("F", "V"): 0}  # (pivot, point along j) -> r in J - k + r
+_ALONG_I = {"T": "T", "W": "T", "V": "T", "U": "U", "F": "U"}
+_ALONG_J = {"T": "T", "W": "T", "U": "T", "V": "V", "F": "V"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +58,9 @@ class Box:
 class Grid:
     """Global sizes without halo, and what lies beyond the edges.
 
-    `closed`: nothing (fill value); `cyclic_ew`: the first column follows the last.
+    `closed`: nothing (fill value); `cyclic_ew`: the first column follows the last; `cyclic_ns`: the first row follows
+    the last; `cyclic_both`; `fold_T` and `fold_F`: cyclic along i, closed in the south, folded in the north at a T or F
+    point.
     """
 
     nx: int
@@ -48,22 +75,31 @@ class Grid:
             raise HaloclineError(
                 f"boundary '{self.boundary}' of the grid is unknown. Allowed: {', '.join(BOUNDARIES)}."
             )
+        if self.boundary.startswith("fold") and (self.nx % 2 or self.ny < 2):
+            raise HaloclineError(
+                f"grid of {self.nx} x {self.ny} cells with boundary '{self.boundary}': the two pivots lie half a row apart, so "
+                "the number of columns must be even, and there must be two rows. Pass sizes without duplicated columns and rows."
+            )
 
     def source(self, j: np.ndarray, i: np.ndarray, point: str) -> tuple[np.ndarray, np.ndarray]:
         """Where the value of cell (j, i) comes from, for cells inside and outside the grid.
 
-        j, i: integer arrays that broadcast together, any value; point: T, U, V, F or W (edges that are straight
-        lines treat all points alike). Returns the flat index j * nx + i of the source cell, -1 where there is none,
-        and the sign (int8) that a vector component takes on the way.
+        j, i: integer arrays that broadcast together, any value; point: T, U, V, F or W. Returns the flat index
+        j * nx + i of the source cell, -1 where there is none, and the sign (int8) that a vector component takes.
         """
         j, i = np.broadcast_arrays(j, i)
-        inside = (j >= 0) & (j < self.ny)
-        if self.boundary == "cyclic_ew":
+        sign = np.ones(j.shape, np.int8)
+        if self.boundary.startswith("fold"):
+            pivot, beyond = self.boundary[-1], j >= self.ny
+            i = np.where(beyond, self.nx - _COLUMN[pivot, _ALONG_I[point]] - i, i)
+            j = np.where(beyond, 2 * (self.ny - 1) - j + _ROW[pivot, _ALONG_J[point]], j)
+            sign[beyond] = -1
+        if self.boundary in ("cyclic_ns", "cyclic_both"):
+            j = np.mod(j, self.ny)
+        if self.boundary not in ("closed", "cyclic_ns"):
             i = np.mod(i, self.nx)
-        else:
-            inside = inside & (i >= 0) & (i < self.nx)
-        index = np.where(inside, j * self.nx + i, -1)
-        return index.astype(np.int64), np.ones(index.shape, np.int8)
+        inside = (j >= 0) & (j < self.ny) & (i >= 0) & (i < self.nx)
+        return np.where(inside, j * self.nx + i, -1).astype(np.int64), sign
 
 
 def decompose(grid: Grid, ranks: int) -> list[Box]:

@@ -79,6 +79,8 @@ def requests(grid: Grid, owner: Ownership, box: Box, halo: int, point: str, vect
 
 def runs_of(indices: np.ndarray) -> Runs:
     """Runs of sorted unique indices."""
+    if not len(indices):
+        return Runs(np.empty(0, np.int64), np.empty(0, np.int64))
     breaks = np.flatnonzero(np.diff(indices) != 1) + 1
     first = np.concatenate(([0], breaks)).astype(np.int64)
     last = np.concatenate((breaks, [len(indices)])).astype(np.int64)

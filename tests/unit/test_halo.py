@@ -11,13 +11,22 @@ from coupler.exchange import Exchange, copies, make_plan, message_length
 from coupler.fields import Field
 from coupler.grid import BOUNDARIES, Box, Grid, decompose, ownership
 from coupler.halo import rectangles, runs_of
+from tests.unit.test_fold import NEMO
 
 FILL = -7.0
+VECTORS = ("u", "v")
 
 
 @st.composite
 def layouts(draw):
-    grid = Grid(draw(st.integers(1, 14)), draw(st.integers(1, 12)), draw(st.sampled_from(BOUNDARIES)))
+    boundary = draw(st.sampled_from(BOUNDARIES))
+    fold = boundary.startswith("fold")
+    nx, ny = (
+        (2 * draw(st.integers(1, 7)), draw(st.integers(2, 12)))
+        if fold
+        else (draw(st.integers(1, 14)), draw(st.integers(1, 12)))
+    )
+    grid = Grid(nx, ny, boundary)
     cells = grid.nx * grid.ny
     ranks = [n for n in range(1, 9) if any(n % j == 0 and j <= grid.ny and n // j <= grid.nx for j in range(1, n + 1))]
     ocean = decompose(grid, draw(st.sampled_from(ranks)))
@@ -39,19 +48,34 @@ def global_values(grid, exchange):
     return np.arange(1.0, size + 1).reshape(exchange.levels, grid.ny, grid.nx)
 
 
+def source_cell(grid, j, i, point):
+    """(row, column, sign) of the source of a cell, None outside; the fold as NEMO writes it, row by row."""
+    sign = 1
+    if grid.boundary.startswith("fold") and j >= grid.ny:
+        column, row = NEMO[grid.boundary[-1], point]
+        j, i, sign = grid.ny + row - 1 - (j - grid.ny), column(i + 1, grid.nx) - 1, -1
+    if grid.boundary in ("cyclic_ns", "cyclic_both"):
+        j %= grid.ny
+    if grid.boundary not in ("closed", "cyclic_ns"):
+        i %= grid.nx
+    return (j, i, sign) if 0 <= j < grid.ny and 0 <= i < grid.nx else None
+
+
 def expected(grid, ocean, box, halo, values):
     """What the padded block must hold, cell by cell, without any index map."""
     owned = np.zeros((grid.ny, grid.nx), bool)
     for part in ocean:
         owned[part.j0 : part.j0 + part.nj, part.i0 : part.i0 + part.ni] = True
     block = np.full((values.shape[0], box.nj + 2 * halo, box.ni + 2 * halo), FILL)
-    for row in range(block.shape[1]):
-        for column in range(block.shape[2]):
-            j, i = box.j0 - halo + row, box.i0 - halo + column
-            if grid.boundary == "cyclic_ew":
-                i %= grid.nx
-            if 0 <= j < grid.ny and 0 <= i < grid.nx and owned[j, i]:
-                block[:, row, column] = values[:, j, i]
+    level = 0
+    for field in fields():
+        levels = slice(level, level + field.levels)
+        for row, column in np.ndindex(block.shape[1:]):
+            found = source_cell(grid, box.j0 - halo + row, box.i0 - halo + column, field.point)
+            if found and owned[found[:2]]:
+                sign = found[2] if field.name in VECTORS else 1
+                block[levels, row, column] = sign * values[levels, found[0], found[1]]
+        level += field.levels
     return block
 
 
@@ -59,19 +83,28 @@ def travel(grid, ocean, box, halo, shift=0, swap=False):
     """Pack as the client does, unpack as the coupler does. shift: a rank's runs moved; swap: field order changed."""
     exchange = Exchange(1, "state", "to_coupler", fields(), halo=halo)
     values = global_values(grid, exchange)
-    plan = make_plan(exchange, grid, ownership(grid, ocean), box, dtype=np.dtype("f8"), fill=dict.fromkeys("uvh", FILL))
+    plan = make_plan(
+        exchange,
+        grid,
+        ownership(grid, ocean),
+        box,
+        dtype=np.dtype("f8"),
+        fill=dict.fromkeys("uvh", FILL),
+        vectors=VECTORS,
+    )
     for rank in plan.peers:
         part = ocean[rank]
         local = values[:, part.j0 : part.j0 + part.nj, part.i0 : part.i0 + part.ni].reshape(exchange.levels, -1)
         payload, level = [], 0
         for item, number in zip(exchange.fields, plan.set_of, strict=True):
-            runs = plan.sets[number].requests[rank].runs
+            request = plan.sets[number].requests.get(rank)
+            runs = request.runs if request else runs_of(np.array([], int))
             for k in range(level, level + item.levels):
                 payload += [np.roll(local[k], shift)[s : s + n] for s, n in zip(runs.start, runs.length, strict=True)]
             level += item.levels
         if swap:
             payload.reverse()
-        payload = np.concatenate(payload)
+        payload = np.concatenate(payload) if payload else np.empty(0)
         assert len(payload) == message_length(plan, rank)
         for copy in copies(plan, rank, payload):
             copy.block[...] = copy.message * copy.sign
