@@ -411,7 +411,7 @@ contains
       integer,                    intent(in)  :: kiglo, kjglo   !< global sizes, without halo
       integer,                    intent(in)  :: kioff, kjoff   !< zero-based offset of this interior in the global grid
       integer,                    intent(in)  :: kni, knj       !< size of this interior
-      character(len=*), optional, intent(in)  :: cdbound        !< closed (default), cyclic_ew, cyclic_ns, cyclic_both, fold_T, fold_F
+      character(len=*), optional, intent(in)  :: cdbound        !< closed (default), cyclic_ew, cyclic_ns, cyclic_both, fold_T or _F
       integer,          optional, intent(out) :: kerr           !< 0 or error code; absent: stop the job
       character(len=160) :: clmsg
       if (present(kerr)) kerr = 0

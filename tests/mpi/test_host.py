@@ -43,7 +43,9 @@ def test_a_wider_halo_changes_nothing(host, host_run):
 def test_periods_hold_the_tendency_between(compile_host, repo, host_run):
     """With a period of two steps the host's own check must hold for the field of the last exchange."""
     source = (repo / "coupler/fortran/example_host.f90").read_text()
-    held = source.replace("laplacian(ioff + ji, joff + jj, jk, kt)", "laplacian(ioff + ji, joff + jj, jk, kt - mod(kt - 1, 2))")
+    held = source.replace(
+        "laplacian(ioff + ji, joff + jj, jk, kt)", "laplacian(ioff + ji, joff + jj, jk, kt - mod(kt - 1, 2))"
+    )
     assert held != source
     edit = [("namelist_cfg", "cn_dir    = 'to_ocean'", "cn_dir = 'to_ocean', rn_period = 7200.")]
     assert_right(host_run(compile_host(held), edit))
