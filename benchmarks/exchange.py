@@ -82,7 +82,9 @@ def row(folder: Path, exe: Path, shape: tuple[int, int, int], ocean: int, couple
 def main() -> None:
     """Build, measure, print."""
     shapes = SHAPES[:2] if "--quick" in sys.argv else SHAPES
-    table = Table(title="round trip of an exchange, u and v there, du and dv back, 64 bits, no network", title_justify="left")
+    table = Table(
+        title="round trip of an exchange, u and v there, du and dv back, 64 bits, no network", title_justify="left"
+    )
     for name in ("grid", "MB each way", "ocean ranks", "coupler ranks", "halocline [ms]", "raw MPI [ms]", "ratio"):
         table.add_column(name, justify="right")
     with tempfile.TemporaryDirectory() as name:

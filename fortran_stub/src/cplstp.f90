@@ -1,0 +1,167 @@
+!> Coupling: what the ocean offers to and accepts from Halocline, through the client alone.
+!!
+!! Sent at the beginning of a step: the now level u, v, h, t (the state that a closure in Fortran reads too), and once
+!! masks, metrics and the Coriolis parameter. Received: du, dv [m s-2] and dt [degC s-1], added to the right-hand sides.
+module cplstp
+   use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_finalize, &
+   &  cpl_out, cpl_in
+   use par_kind, only: wp
+   use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
+   use dom_oce, only: rn_Dt, nimpp, njmpp, l_Iperio, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
+   &  ff_t, ff_f
+   use oce, only: uu, vv, e3t, ts
+   use in_out_manager, only: nn_it000, nn_itend, nn_date0, nn_leapy, nn_stock
+   use traadv, only: ln_tra
+   implicit none
+   private
+   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_end, dyn_cpl, tra_cpl
+
+   logical, public :: l_cpl = .false.        !< the run is coupled
+   logical, public :: l_describe = .false.   !< print the handshake and stop
+
+   integer :: nid_u, nid_v, nid_h, nid_t, nid_du, nid_dv, nid_dt
+   integer :: nkt = 0                        ! the present step
+   real(wp), allocatable, dimension(:, :, :) :: zdu, zdv, zdt   ! tendencies of the interior, held between exchanges
+
+contains
+
+   !> True when ln_cpl is set: read before MPI starts, because the client splits the world.
+   logical function cpl_wanted()
+      integer :: jf, inum, ios, ieq
+      logical :: llin
+      character(len=256) :: cl
+      character(len=12), parameter :: clfile(2) = ['namelist_ref', 'namelist_cfg']
+
+      cpl_wanted = .false.
+      do jf = 1, 2
+         open (newunit=inum, file=clfile(jf), status='old', action='read', iostat=ios)
+         if (ios /= 0) cycle
+         llin = .false.
+         do
+            read (inum, '(a)', iostat=ios) cl
+            if (ios /= 0) exit
+            call lower(cl)
+            cl = adjustl(cl(:index(cl//'!', '!') - 1))
+            if (cl(1:1) == '&') llin = cl(2:8) == 'namrun '
+            ieq = index(cl, '=')
+            if (.not. llin .or. ieq == 0) cycle
+            if (cl(:ieq - 1) == 'ln_cpl') cpl_wanted = scan(adjustl(cl(ieq + 1:)), 't') == 1 .or. &
+            &                                          index(adjustl(cl(ieq + 1:)), '.t') == 1
+         end do
+         close (inum)
+      end do
+   end function cpl_wanted
+
+   pure subroutine lower(cd)
+      character(len=*), intent(inout) :: cd
+      integer :: jc
+      do jc = 1, len(cd)
+         if (cd(jc:jc) >= 'A' .and. cd(jc:jc) <= 'Z') cd(jc:jc) = achar(iachar(cd(jc:jc)) + 32)
+      end do
+   end subroutine lower
+
+   !> Meet the coupler; the communicator of the ocean for mpp_start.
+   subroutine cpl_start(ld_describe, kcomm)
+      logical, intent(in) :: ld_describe   !< no coupler: cpl_oce_define prints the handshake
+      integer, intent(out) :: kcomm        !< communicator of the ocean ranks
+      l_cpl = .true.
+      l_describe = ld_describe
+      call cpl_init('gyre', kcomm, ld_describe=ld_describe)
+   end subroutine cpl_start
+
+   !> Declare domain, fields and calendar; send what never changes.
+   subroutine cpl_oce_define()
+      character(len=8) :: clcal
+
+      call cpl_domain(Ni0glo, Nj0glo, nimpp - 1, njmpp - 1, Ni_0, Nj_0, merge('cyclic_ew', 'closed   ', l_Iperio))
+      call cpl_var(nid_u, 'u', 'm s-1', 'U', jpk, cpl_out)
+      call cpl_var(nid_v, 'v', 'm s-1', 'V', jpk, cpl_out)
+      call cpl_var(nid_h, 'h', 'm', 'T', jpk, cpl_out)
+      if (ln_tra) call cpl_var(nid_t, 't', 'degC', 'T', 1, cpl_out)
+      call static(.true.)
+      call cpl_var(nid_du, 'du', 'm s-2', 'U', jpk, cpl_in)
+      call cpl_var(nid_dv, 'dv', 'm s-2', 'V', jpk, cpl_in)
+      if (ln_tra) call cpl_var(nid_dt, 'dt', 'degC s-1', 'T', 1, cpl_in)
+      select case (nn_leapy)
+      case (0)
+         clcal = 'noleap'
+      case (1)
+         clcal = 'standard'
+      case default
+         clcal = '360_day'
+      end select
+      call cpl_define(rn_Dt, nn_it000, nn_itend, nn_date0, clcal)
+      if (l_describe) return
+      call static(.false.)
+      allocate (zdu(Ni_0, Nj_0, jpk), zdv(Ni_0, Nj_0, jpk), zdt(Ni_0, Nj_0, 1))
+   end subroutine cpl_oce_define
+
+   !> Masks of the first layer, metrics and Coriolis parameter: declared, or sent.
+   subroutine static(ld_declare)
+      logical, intent(in) :: ld_declare   !< .true.: declare, .false.: send
+      call one('tmask', '1', 'T', tmask(:, :, 1))
+      call one('umask', '1', 'U', umask(:, :, 1))
+      call one('vmask', '1', 'V', vmask(:, :, 1))
+      call one('fmask', '1', 'F', fmask(:, :, 1))
+      call one('e1t', 'm', 'T', e1t)
+      call one('e2t', 'm', 'T', e2t)
+      call one('e1u', 'm', 'U', e1u)
+      call one('e2u', 'm', 'U', e2u)
+      call one('e1v', 'm', 'V', e1v)
+      call one('e2v', 'm', 'V', e2v)
+      call one('e1f', 'm', 'F', e1f)
+      call one('e2f', 'm', 'F', e2f)
+      call one('ff_t', 's-1', 'T', ff_t)
+      call one('ff_f', 's-1', 'F', ff_f)
+
+   contains
+
+      subroutine one(cdname, cdunits, cdpoint, pfield)
+         character(len=*), intent(in) :: cdname, cdunits, cdpoint
+         real(wp), intent(in) :: pfield(:, :)
+         integer, save :: iid(14), in = 0
+         in = mod(in, 14) + 1
+         if (ld_declare) then
+            call cpl_var(iid(in), cdname, cdunits, cdpoint, 1, cpl_out)
+         else
+            call cpl_snd(iid(in), 0, pfield(Nis0:Nie0, Njs0:Nje0))
+         end if
+      end subroutine one
+   end subroutine static
+
+   !> Send the now state of step kt.
+   subroutine cpl_oce_snd(kt, Kmm)
+      integer, intent(in) :: kt, Kmm   !< step and time level
+      logical :: llrst
+      nkt = kt
+      llrst = kt == nn_itend
+      if (nn_stock > 0) llrst = llrst .or. mod(kt, max(nn_stock, 1)) == 0
+      if (llrst) call cpl_restart(kt)
+      call cpl_snd(nid_u, kt, uu(Nis0:Nie0, Njs0:Nje0, :, Kmm))
+      call cpl_snd(nid_v, kt, vv(Nis0:Nie0, Njs0:Nje0, :, Kmm))
+      call cpl_snd(nid_h, kt, e3t(Nis0:Nie0, Njs0:Nje0, :, Kmm))
+      if (ln_tra) call cpl_snd(nid_t, kt, ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Kmm))
+   end subroutine cpl_oce_snd
+
+   !> Add the received momentum tendencies.
+   subroutine dyn_cpl(Krhs)
+      integer, intent(in) :: Krhs   !< time level
+      call cpl_rcv(nid_du, nkt, zdu)
+      call cpl_rcv(nid_dv, nkt, zdv)
+      uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) = uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdu*umask(Nis0:Nie0, Njs0:Nje0, :)
+      vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) = vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdv*vmask(Nis0:Nie0, Njs0:Nje0, :)
+   end subroutine dyn_cpl
+
+   !> Add the received tracer tendency, times the now thickness.
+   subroutine tra_cpl(Kmm, Krhs)
+      integer, intent(in) :: Kmm, Krhs   !< time levels
+      call cpl_rcv(nid_dt, nkt, zdt)
+      ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Krhs) = ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Krhs) &
+      &  + zdt(:, :, 1)*tmask(Nis0:Nie0, Njs0:Nje0, 1)*e3t(Nis0:Nie0, Njs0:Nje0, 1, Kmm)
+   end subroutine tra_cpl
+
+   !> The last exchange is done.
+   subroutine cpl_oce_end()
+      call cpl_finalize()
+   end subroutine cpl_oce_end
+end module cplstp

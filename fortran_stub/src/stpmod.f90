@@ -1,0 +1,121 @@
+!> One time step.
+module stpmod
+   use par_kind, only: wp
+   use par_oce, only: jp_tem
+   use dom_oce, only: rn_Dt, rDt, l_1st_euler
+   use oce, only: uu, vv, e3t, ts, Nbb, Nnn, Naa, Nrhs
+   use dome3, only: dom_e3
+   use thkadv, only: thk_adv
+   use dynhpg, only: dyn_hpg
+   use dynkeg, only: dyn_keg
+   use dynvor, only: dyn_vor
+   use dynldf, only: dyn_ldf
+   use dynzb20, only: dyn_zb20, ln_zb20
+   use sbcmod, only: sbc, dyn_sbc, dyn_drg
+   use traadv, only: ln_tra, tra_adv, tra_ldf, tra_sbc
+   use cplstp, only: l_cpl, cpl_oce_snd, dyn_cpl, tra_cpl
+   use oce_nxt, only: dyn_nxt, tra_nxt, nxt_atf
+   use trd, only: l_trd, trd_begin, trd_dyn, trd_thk, trd_tra, trd_end, jptrd_hpg, jptrd_keg, jptrd_pvo, jptrd_ldf, jptrd_wnd, &
+   &  jptrd_drg, jptrd_zb20, jptrd_cpl, jpttd_adv, jpttd_ldf, jpttd_res, jpttd_cpl
+   use lbclnk, only: lbc_lnk, jpfillnothing
+   use stpctl, only: stp_ctl
+   use diawri, only: dia_wri
+   use restart, only: rst_write
+   use timing, only: timing_start, timing_stop, jptim_dyn, jptim_tra, jptim_dia
+   use in_out_manager, only: nn_it000
+   implicit none
+   private
+   public :: stp, stp_rhs
+
+contains
+
+   !> Step kt: leapfrog from before (Nbb) and now (Nnn) to after (Naa), halos, filter, swap, output.
+   !!
+   !! The now level at the beginning of the step is the state that a coupled closure reads; its halos are valid.
+   subroutine stp(kt)
+      integer, intent(in) :: kt   !< step
+      integer :: iswap
+
+      if (kt == nn_it000 .and. l_1st_euler) then   ! forward step: before = now
+         rDt = rn_Dt
+         uu(:, :, :, Nbb) = uu(:, :, :, Nnn)
+         vv(:, :, :, Nbb) = vv(:, :, :, Nnn)
+         e3t(:, :, :, Nbb) = e3t(:, :, :, Nnn)
+         ts(:, :, :, :, Nbb) = ts(:, :, :, :, Nnn)
+      end if
+
+      if (l_cpl) call cpl_oce_snd(kt, Nnn)
+      call timing_start(jptim_dyn)
+      call trd_begin(kt)
+      call sbc(kt)
+      call dom_e3(Nnn)
+      call thk_adv(Nbb, Naa)
+      call timing_stop(jptim_dyn)
+      call stp_rhs(Nbb, Nnn, Naa, Nrhs)
+      call dyn_nxt(Nbb, Naa)
+      if (ln_tra) call tra_nxt(Nbb, Naa)
+      if (ln_tra) then
+         call lbc_lnk('stp', uu(:, :, :, Naa), 'U', -1._wp, vv(:, :, :, Naa), 'V', -1._wp, e3t(:, :, :, Naa), 'T', 1._wp, &
+         &            ts(:, :, :, jp_tem, Naa), 'T', 1._wp, kfillmode=jpfillnothing)
+      else
+         call lbc_lnk('stp', uu(:, :, :, Naa), 'U', -1._wp, vv(:, :, :, Naa), 'V', -1._wp, e3t(:, :, :, Naa), 'T', 1._wp, &
+         &            kfillmode=jpfillnothing)
+      end if
+      call timing_start(jptim_dyn)
+      if (.not. l_1st_euler) call nxt_atf(Nbb, Nnn, Naa, ln_tra)
+      l_1st_euler = .false.
+      rDt = 2._wp*rn_Dt
+      iswap = Nbb
+      Nbb = Nnn
+      Nnn = Naa
+      Naa = iswap
+      Nrhs = Naa
+      call timing_stop(jptim_dyn)
+
+      call timing_start(jptim_dia)
+      call stp_ctl(kt, Nnn)
+      call dia_wri(kt, Nnn)
+      call timing_stop(jptim_dia)
+      call rst_write(kt, Nbb, Nnn)
+   end subroutine stp
+
+   !> All right-hand sides, du/dt, dv/dt and d(h T)/dt, in level Krhs; e3t(Kaa) is the after thickness of the pressure term.
+   subroutine stp_rhs(Kbb, Kmm, Kaa, Krhs)
+      integer, intent(in) :: Kbb, Kmm, Kaa, Krhs   !< time levels; Krhs may be Kaa
+
+      call timing_start(jptim_dyn)
+      call dyn_hpg(Kbb, Kmm, Kaa, Krhs)
+      if (l_trd) call trd_dyn(jptrd_hpg, Krhs)
+      call dyn_keg(Kmm, Krhs)
+      if (l_trd) call trd_dyn(jptrd_keg, Krhs)
+      call dyn_vor(Kmm, Krhs)
+      if (l_trd) call trd_dyn(jptrd_pvo, Krhs)
+      call dyn_ldf(Kbb, Kmm, Krhs)
+      if (l_trd) call trd_dyn(jptrd_ldf, Krhs)
+      call dyn_sbc(Krhs)
+      if (l_trd) call trd_dyn(jptrd_wnd, Krhs)
+      call dyn_drg(Kbb, Krhs)
+      if (l_trd) call trd_dyn(jptrd_drg, Krhs)
+      if (ln_zb20) call dyn_zb20(Kmm, Krhs)
+      if (l_trd) call trd_dyn(jptrd_zb20, Krhs)
+      if (l_cpl) call dyn_cpl(Krhs)
+      if (l_trd) call trd_dyn(jptrd_cpl, Krhs)
+      if (l_trd) call trd_thk()
+      call timing_stop(jptim_dyn)
+
+      call timing_start(jptim_tra)
+      if (ln_tra) then
+         ts(:, :, :, :, Krhs) = 0._wp
+         call tra_adv(Kbb, Kmm, Krhs)
+         if (l_trd) call trd_tra(jpttd_adv, Kmm, Krhs)
+         call tra_ldf(Kbb, Krhs)
+         if (l_trd) call trd_tra(jpttd_ldf, Kmm, Krhs)
+         call tra_sbc(Kbb, Kmm, Krhs)
+         if (l_trd) call trd_tra(jpttd_res, Kmm, Krhs)
+         if (l_cpl) call tra_cpl(Kmm, Krhs)
+         if (l_trd) call trd_tra(jpttd_cpl, Kmm, Krhs)
+      end if
+      if (l_trd) call trd_end(Kmm, Krhs, ln_tra)
+      call timing_stop(jptim_tra)
+   end subroutine stp_rhs
+end module stpmod
