@@ -17,7 +17,7 @@ CONTRACT = {
 
 
 def run(inputs):
-    """t (k, J, I) [K] and tmask (1, J, I), padded by 1, to dt (k, J - 2, I - 2) [K s-1]."""
+    """Return dt (k, J - 2, I - 2) [K s-1] from t (k, J, I) [K] and tmask (1, J, I), both padded by 1."""
     t, wet = inputs["t"], inputs["tmask"]
     centre = t[:, 1:-1, 1:-1]
     east = wet[:, 1:-1, 2:] * (t[:, 1:-1, 2:] - centre)
