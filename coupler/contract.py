@@ -19,7 +19,11 @@ class _Frozen(BaseModel):
 
 
 class InputSpec(_Frozen):
-    """A field that the network reads: (k, nj + 2 radius, ni + 2 radius), with `fill` outside the domain."""
+    """A field that the network reads: (k, nj + 2 radius, ni + 2 radius), with `fill` outside the domain and under land.
+
+    `fill` is a number in the field's units, or 'replicate' for the nearest wet value. `interpolate` lets the runtime
+    bring the field from another point of the C-grid: 'mean' (components of vectors) or 'masked' (scalars).
+    """
 
     name: str = Field(min_length=1)
     standard_name: str = ""
@@ -28,7 +32,8 @@ class InputSpec(_Frozen):
     levels: Literal["all"] | int = "all"
     level_axis: Literal["batch", "channel"] = "batch"
     vector_pair: str | None = None
-    fill: float = 0.0
+    fill: float | Literal["replicate"] = 0.0
+    interpolate: Literal["none", "mean", "masked"] = "none"
     valid_range: tuple[float, float] | None = None
     static: bool = False
 
@@ -43,13 +48,18 @@ class InputSpec(_Frozen):
 
 
 class OutputSpec(_Frozen):
-    """A field that the network returns: (k, nj, ni). `mask` names the static input that the runtime multiplies by."""
+    """A field that the network returns: (k, nj, ni).
+
+    `mask` names the static input where the runtime sets it to zero; with `interpolate` 'mean' the runtime may bring it to
+    another point of the C-grid.
+    """
 
     name: str = Field(min_length=1)
     units: str
     point: Point
     kind: Literal["tendency", "flux", "coefficient", "increment"] = "tendency"
     levels: Literal["all"] | int = "all"
+    interpolate: Literal["none", "mean"] = "none"
     bounds: tuple[float, float] | None = None
     mask: str | None = None
 
@@ -251,15 +261,15 @@ def _compare(
             problems.append(f"{what} ({spec.units}, {spec.point} point) is not connected; connected: {have}. {fix}")
             continue
         problems += _units_problem(what, spec, field)
-        if field.point != spec.point:
+        if field.point != spec.point and (spec.interpolate == "none" or "W" in (field.point, spec.point)):
             problems.append(
                 f"{what} is on the {spec.point} point, the model's field '{field.name}' on the {field.point} point. "
-                f"Connect a field on {spec.point}; nothing is interpolated."
+                f"Connect a field on {spec.point}, or allow it in the contract (interpolate); nothing is moved silently."
             )
         if spec.levels != "all" and field.levels != spec.levels:
             problems.append(
                 f"{what} has {spec.levels} level(s), the model's field '{field.name}' {field.levels}. "
-                f"Connect a field of {spec.levels} level(s)."
+                f"Name the levels in the namelist: '{spec.name}={field.name}(1:{spec.levels})'."
             )
     return problems
 

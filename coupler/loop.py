@@ -11,6 +11,7 @@ from coupler.engines.selftest import self_test
 from coupler.exchange import Plan, make_plan
 from coupler.grid import Box, decompose, ownership
 from coupler.handshake import Handshake
+from coupler.land import land_fills
 from coupler.settings import Settings
 from coupler.timers import Timers
 from coupler.transport.base import INACTIVE, OK, Transport
@@ -91,6 +92,8 @@ def _loop(
             transport.receive(plan, shake.time.nn_it000)
     for net in wiring.networks:
         net.take_static()
+    received = {name: plan for plan in incoming for name in plan.views}
+    fills = {plan.exchange.number: land_fills(plan, received, wiring.fill) for plan in incoming}
     watchdog = Watchdog(settings.namcpl.rn_timeout, MpiTransport.abort)
     active = settings.namcpl.ln_active
     progress = Progress(shake) if transport.rank == 0 else None
@@ -104,6 +107,8 @@ def _loop(
             header = transport.receive(plan, kt)
             if header is not None and header.last and header.kt != kt:
                 return done
+            for land in fills[plan.exchange.number]:
+                land.apply()
         for net in wiring.networks:
             if (kt - 1) % net.period == 0:
                 with timers("inference"), watchdog(f"network '{net.name}' (step {kt}, {box})"):

@@ -1,5 +1,6 @@
 """Which field goes where: namelist, handshake and contracts compared, exchanges and networks made from them."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,8 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Exchange
 from coupler.fields import Field, by_name
 from coupler.handshake import Handshake
-from coupler.network import Network
+from coupler.land import MASKS
+from coupler.network import Link, Network
 from coupler.settings import NamExc, NamNet, Settings
 
 
@@ -33,11 +35,7 @@ def wire(settings: Settings, shake: Handshake) -> Wiring:
     problems = _same_run(settings, shake)
     out, into = by_name(shake.fields, "out"), by_name(shake.fields, "in")
     networks, notes = _networks(settings, into, problems)
-    needed = {
-        field: max(net.engine.contract.radius for net in networks if field in net.inputs.values())
-        for net in networks
-        for field in net.inputs.values()
-    }
+    needed = _halos(networks, out, into)
     exchanges = []
     for number, group in enumerate(settings.namexc, start=1):
         exchange = _exchange(number, group, out if group.cn_dir == "to_coupler" else into, shake, needed, problems)
@@ -50,7 +48,9 @@ def wire(settings: Settings, shake: Handshake) -> Wiring:
     fill = _fills(networks, problems)
     if problems:
         raise HaloclineError("\n".join(problems))
-    vectors = {net.inputs[spec.name] for net in networks for spec in net.engine.contract.inputs if spec.vector_pair}
+    vectors = {
+        net.inputs[spec.name].field for net in networks for spec in net.engine.contract.inputs if spec.vector_pair
+    }
     return Wiring(exchanges, networks, fill, tuple(sorted(vectors)), notes)
 
 
@@ -137,9 +137,9 @@ def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]
     search = [Path.cwd(), settings.path.resolve().parent]
     for group in settings.namnet:
         try:
-            inputs, outputs = _pairs(group, "cn_inputs"), _pairs(group, "cn_outputs")
+            inputs, outputs = _links(group, "cn_inputs"), _links(group, "cn_outputs")
             if group.cn_engine == "null":
-                specs = [_null_output(group, field, into) for field in outputs]
+                specs = [_null_output(group, link.field, into) for link in outputs.values()]
                 engine = load_engine(None, "null", outputs=specs)
             elif not group.cn_artefact:
                 raise HaloclineError(
@@ -164,26 +164,42 @@ def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]
             Network(
                 group.cn_name,
                 engine,
-                {spec.name: inputs.get(spec.name, spec.name) for spec in contract.inputs},
-                {spec.name: outputs.get(spec.name, spec.name) for spec in contract.outputs},
+                {spec.name: inputs.get(spec.name, Link(spec.name)) for spec in contract.inputs},
+                {spec.name: outputs.get(spec.name, Link(spec.name)) for spec in contract.outputs},
                 group.rn_scale,
             )
         )
     return networks, notes
 
 
-def _pairs(group: NamNet, key: str) -> dict[str, str]:
-    """'name=field' entries as a mapping; a bare name stands for itself."""
+def _links(group: NamNet, key: str) -> dict[str, Link]:
+    """Entries 'name=field', 'name=field(k)', 'name=field(first:last)' as a mapping; a bare name stands for itself."""
     result = {}
     for entry in getattr(group, key):
-        name, equals, field = (part.strip() for part in entry.partition("="))
-        if not name or (equals and not field):
-            raise HaloclineError(f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'name=field'.")
-        result[name] = field or name
+        found = re.fullmatch(r"\s*(\w+)\s*(?:=\s*(\w+)\s*(?:\(\s*(\d+)\s*(?::\s*(\d+)\s*)?\))?)?\s*", entry)
+        if found is None:
+            raise HaloclineError(
+                f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'name=field', 'name=field(1)' or "
+                "'name=field(1:5)'."
+            )
+        name, field, first, last = found.groups()
+        result[name] = Link(field or name, (int(first), int(last or first)) if first else None)
     return result
 
 
-def _known_names(pairs: Mapping[str, str], known: set[str], role: str, group: NamNet) -> None:
+def _halos(networks: list[Network], out: Mapping[str, Field], into: Mapping[str, Field]) -> dict[str, int]:
+    """Cells of halo that each field needs; a mask that is exchanged reaches as far as any field."""
+    needed: dict[str, int] = {}
+    for net in networks:
+        for spec in net.engine.contract.inputs:
+            name = net.inputs[spec.name].field
+            if name in out:
+                needed[name] = max(needed.get(name, 0), net.halo(spec, out[name], into))
+    widest = max(needed.values(), default=0)
+    return {**needed, **dict.fromkeys(MASKS.values(), widest)}
+
+
+def _known_names(pairs: Mapping[str, Link], known: set[str], role: str, group: NamNet) -> None:
     """Entries of cn_inputs and cn_outputs must name something in the contract."""
     for name in pairs:
         if name not in known:
@@ -214,10 +230,22 @@ def _connect(net: Network, group: NamNet, exchanges: list[Exchange], shake: Hand
         field.name: exchange for exchange in exchanges if exchange.direction == "to_ocean" for field in exchange.fields
     }
     contract = net.engine.contract
-    offered = {name: _field(received[field], field) for name, field in net.inputs.items() if field in received}
-    wanted = {name: _field(sent[field], field) for name, field in net.outputs.items() if field in sent}
-    halos = [received[field].halo for field in net.inputs.values() if field in received]
-    found = check_against(contract, offered, min(halos, default=contract.radius), wanted)
+    into = {name: _field(exchange, name) for name, exchange in sent.items()}
+    offered, wanted = {}, {}
+    try:
+        offered = {
+            n: k.selected(_field(received[k.field], k.field)) for n, k in net.inputs.items() if k.field in received
+        }
+        wanted = {n: k.selected(into[k.field]) for n, k in net.outputs.items() if k.field in into}
+    except HaloclineError as error:
+        problems.append(f"network '{net.name}': {error}\n  {group.where()}.")
+        return
+    spare = [
+        received[link.field].halo - net.halo(spec, _field(received[link.field], link.field), into)
+        for spec in contract.inputs
+        if (link := net.inputs[spec.name]).field in received
+    ]
+    found = check_against(contract, offered, contract.radius + min(0, *spare, 0), wanted)
     if contract.time_level != shake.time.level and contract.inputs:
         found.append(
             f"network '{net.name}' was made for the time level '{contract.time_level}', the ocean sends '{shake.time.level}'. "
@@ -226,14 +254,14 @@ def _connect(net: Network, group: NamNet, exchanges: list[Exchange], shake: Hand
     problems += [f"{sentence}\n  {group.where()}." for sentence in found]
     if found:
         return
-    periods = {sent[field].period for field in net.outputs.values()}
+    periods = {sent[link.field].period for link in net.outputs.values()}
     if len(periods) > 1:
         problems.append(
             f"network '{net.name}': its outputs travel with different periods ({', '.join(map(str, sorted(periods)))} steps)."
             f"\n  {group.where()}. Put them in one exchange."
         )
     net.period = min(periods)
-    for field in net.inputs.values():
+    for field in (link.field for link in net.inputs.values()):
         exchange = received[field]
         if not exchange.static and net.period % exchange.period:
             problems.append(
@@ -253,7 +281,7 @@ def _all_filled(settings: Settings, networks: list[Network], problems: list[str]
         if group.cn_dir != "to_ocean":
             continue
         for field in group.cn_fields:
-            makers = [net.name for net in networks if field in net.outputs.values()]
+            makers = [net.name for net in networks if field in [link.field for link in net.outputs.values()]]
             if len(makers) != 1:
                 problems.append(
                     f"field '{field}' of exchange '{group.cn_name}' is made by {len(makers)} networks"
@@ -267,10 +295,13 @@ def _fills(networks: list[Network], problems: list[str]) -> dict[str, float]:
     fill: dict[str, tuple[float, str]] = {}
     for net in networks:
         for spec in net.engine.contract.inputs:
-            value, maker = fill.setdefault(net.inputs[spec.name], (spec.fill, net.name))
+            if isinstance(spec.fill, str):
+                continue
+            field = net.inputs[spec.name].field
+            value, maker = fill.setdefault(field, (spec.fill, net.name))
             if value != spec.fill:
                 problems.append(
-                    f"field '{net.inputs[spec.name]}' is filled with {value:g} for network '{maker}' and with {spec.fill:g} for "
-                    f"network '{net.name}' outside the grid; one field has one fill. Export one of them with the other's fill."
+                    f"outside the grid, field '{field}' is filled with {value:g} for network '{maker}' and with {spec.fill:g} "
+                    f"for network '{net.name}'; one field has one fill. Export one of them with the other's fill."
                 )
     return {field: value for field, (value, _) in fill.items()}
