@@ -35,17 +35,22 @@ say     = echo "halocline: $(1)"
 # `+` before a call of it: make then shares its jobs with the ocean's own Makefile.
 ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1)
 
-.PHONY: help demo test lint bench fortran setup system clean distclean
+.PHONY: help demo test test-all lint bench fortran setup system clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
 
 demo: setup ## coupled double gyre, one simulated year, one figure
 	@+$(call ocean,double)
 	@$(V)/halocline demo
 
 test: lint ## lint, then every test (builds what is missing)
+	@+$(call ocean,single)
+	@+$(call ocean,check)
+	@$(V)/python -m pytest -m "not slow"
+
+test-all: lint ## every test, the whole matrices too
 	@+$(call ocean,single)
 	@+$(call ocean,check)
 	@$(V)/python -m pytest
@@ -57,8 +62,10 @@ lint: fortran ## ruff, mypy, fortitude, and a Fortran build in which a warning i
 	@$(call say,compiler warnings)
 	@+$(call ocean,check) B=$(CURDIR)/build/lint FC='mpif90 -Werror'
 
-fortran: setup ## compile the ocean, double precision, into build/double/gyre.exe
+fortran: setup ## compile the ocean (double precision) into build/double/gyre.exe, and over OASIS gyre_oasis.exe
 	@+$(call ocean,double)
+	@+$(MAKE) -s -C coupler/oasis
+	@+$(call ocean,double) TRANSPORT=oasis
 
 bench: fortran ## run each script in benchmarks/, each prints a table
 	@+$(call ocean,single)

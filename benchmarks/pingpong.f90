@@ -1,5 +1,5 @@
 !> Round trip of an exchange: sends u and v, receives du and dv at every step; prints seconds per step, median and least.
-!! pingpong.exe nx ny nz steps, one to many ranks cut along j.
+!! pingpong.exe nx ny nz steps [describe], one to many ranks cut along j.
 program pingpong
    use, intrinsic :: iso_fortran_env, only : int64, real64
    use mpi
@@ -8,10 +8,12 @@ program pingpong
    integer :: nx, ny, nz, nsteps, icomm, irank, isize, ierr, ju, jv, jdu, jdv, kt, j0, nj, jr
    real(real64), allocatable :: u(:,:,:), v(:,:,:), du(:,:,:), dv(:,:,:), t(:)
    integer(int64) :: it0, it1, irate
+   logical :: lldescribe
    real(real64) :: zless
 
    nx = argument(1) ; ny = argument(2) ; nz = argument(3) ; nsteps = argument(4)
-   call cpl_init('pingpong', icomm)
+   lldescribe = command_argument_count() > 4
+   call cpl_init('pingpong', icomm, ld_describe=lldescribe)
    call MPI_Comm_rank(icomm, irank, ierr)
    call MPI_Comm_size(icomm, isize, ierr)
    j0 = irank * ny / isize
@@ -25,6 +27,10 @@ program pingpong
    call cpl_var(jdu, 'du', 'm s-2', 'U', nz, cpl_in)
    call cpl_var(jdv, 'dv', 'm s-2', 'V', nz, cpl_in)
    call cpl_define(100._real64, 1, nsteps, 20000101, '360_day')
+   if (lldescribe) then
+      call MPI_Finalize(ierr)
+      stop
+   end if
    do kt = 1, nsteps
       call MPI_Barrier(icomm, ierr)
       call system_clock(it0, irate)

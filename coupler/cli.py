@@ -96,11 +96,34 @@ def demo(out: Annotated[Path, typer.Option(help="folder for the runs and the fig
 
 
 @app.command()
+def namcouple(
+    cfg: Cfg,
+    ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
+) -> None:
+    """Write the namcouple of CFG for OASIS, or merge our fields into the one that is there."""
+    from coupler import launch, settings
+    from coupler.namcouple import describe, write
+
+    switches = settings.load(cfg)
+    folder = settings.config_file(cfg).resolve().parent
+    program = launch.executable(ocean, switches.namcpl.cn_exe, folder, over_oasis=True)
+    print(f"halocline: {write(switches, describe(program, folder, launch.ENVIRONMENT), folder / 'namcouple')}")
+
+
+@app.command()
 def client(
     path: Annotated[bool, typer.Option("--path", help="print the folder of the Fortran sources")] = True,
 ) -> None:
     """Where the Fortran client lies that an ocean model compiles in."""
     print(Path(__file__).parent / "fortran")
+
+
+@app.command()
+def pyoasis(path: Annotated[bool, typer.Option("--path", help="print the folder for PYTHONPATH")] = True) -> None:
+    """What to put on PYTHONPATH so that `import pyoasis` finds the API over this machine's OASIS."""
+    from coupler.oasis import python_path
+
+    print(python_path())
 
 
 @app.command()

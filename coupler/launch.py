@@ -18,6 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from coupler import settings
 from coupler.ending import read_end, table
 from coupler.errors import HaloclineError
+from coupler.namcouple import describe, write
 
 MARKS = (
     "halocline.abort",
@@ -71,7 +72,8 @@ def prepare(
     """
     namelist = settings.config_file(cfg)
     table_of_switches = settings.load(cfg)
-    executable = _executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent)
+    over_oasis = table_of_switches.namcpl.cn_transport == "oasis" and coupler_ranks > 0
+    program = executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent, over_oasis)
     launcher = _launcher()
     if rundir is None:
         rundir = Path("runs") / namelist.resolve().parent.name
@@ -104,25 +106,31 @@ def prepare(
         target.symlink_to(path.resolve())
     environment = {key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()}
     environment["HALOCLINE_TIMEOUT_START"] = f"{table_of_switches.namcpl.rn_timeout_start:g}"
-    command = _command(launcher, executable, ocean_ranks, coupler_ranks, rundir)
+    if over_oasis:
+        namcouple = rundir / "namcouple"
+        if namcouple.is_symlink():  # the user's own stays as it is
+            text = namcouple.read_text(encoding="utf-8")
+            namcouple.unlink()
+            namcouple.write_text(text, encoding="utf-8")
+        write(table_of_switches, describe(program, rundir, environment), namcouple)
+    command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
     return Job(rundir, command, environment, coupler_ranks > 0)
 
 
-def _executable(ocean: Path | None, named: str, beside: Path) -> Path:
+def executable(ocean: Path | None, named: str, beside: Path, over_oasis: bool = False) -> Path:
     """The ocean: from the command line, from cn_exe (beside the namelist or a path), or the reference ocean."""
     if ocean is not None:
         candidates = [ocean]
     elif named:
         candidates = [beside / named, Path(named), REPOSITORY / "build" / "double" / named]
     else:
-        candidates = [REPOSITORY / "build" / "double" / "gyre.exe"]
+        candidates = [REPOSITORY / "build" / "double" / ("gyre_oasis.exe" if over_oasis else "gyre.exe")]
     for path in candidates:
         if path.is_file() and os.access(path, os.X_OK):
             return path.resolve()
     places = ", ".join(str(path) for path in candidates)
-    raise HaloclineError(
-        f"no ocean executable at {places}. Build it (make fortran), or name one with --ocean or cn_exe."
-    )
+    what = "make fortran TRANSPORT=oasis" if over_oasis else "make fortran"
+    raise HaloclineError(f"no ocean executable at {places}. Build it ({what}), or name one with --ocean or cn_exe.")
 
 
 def _launcher() -> str:
@@ -137,11 +145,11 @@ def _launcher() -> str:
     )
 
 
-def _command(launcher: str, executable: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:
+def _command(launcher: str, program: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:
     """The launch of both programs; for srun the list of programs goes to a file."""
     couple = [sys.executable, "-P", "-m", "coupler.cli", "couple", "."]
     if Path(launcher).name == "srun":
-        rows = [f"0-{ocean_ranks - 1} {executable}"]
+        rows = [f"0-{ocean_ranks - 1} {program}"]
         if coupler_ranks:
             rows.append(f"{ocean_ranks}-{ocean_ranks + coupler_ranks - 1} {shlex.join(couple)}")
         (rundir / "halocline.multiprog").write_text("\n".join(rows) + "\n", encoding="utf-8")
@@ -153,7 +161,7 @@ def _command(launcher: str, executable: Path, ocean_ranks: int, coupler_ranks: i
             "--multi-prog",
             "halocline.multiprog",
         ]
-    command = [launcher, "-np", str(ocean_ranks), str(executable)]
+    command = [launcher, "-np", str(ocean_ranks), str(program)]
     if coupler_ranks:
         command += [":", "-np", str(coupler_ranks), *couple]
     return command

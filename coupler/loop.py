@@ -9,7 +9,7 @@ import numpy as np
 from coupler.diagnostics import Diagnostics
 from coupler.engines.selftest import self_test
 from coupler.exchange import Plan, make_plan
-from coupler.grid import Box, decompose, ownership
+from coupler.grid import Box, Ownership, decompose
 from coupler.handshake import Handshake
 from coupler.land import land_fills
 from coupler.settings import Settings
@@ -29,12 +29,12 @@ def couple(settings: Settings) -> None:
     Raises HaloclineError for anything that the user must mend; the caller ends the job.
     """
     timers = Timers()
-    transport = MpiTransport(settings.namcpl.rn_timeout_start, timers)
+    transport = connect(settings, timers)
     shake = transport.handshake()
     wiring = wire(settings, shake)
     boxes = decompose(shake.global_grid, transport.size)
     box = boxes[transport.rank]
-    plans = _plans(settings, shake, wiring, box)
+    plans = _plans(settings, shake, wiring, box, transport.ownership(shake))
     diagnostics = Diagnostics(settings, shake, plans, transport, box)
     tests = [self_test(net.engine) if net.engine.contract.self_test else "no self-test" for net in wiring.networks]
     if transport.rank == 0:
@@ -46,9 +46,17 @@ def couple(settings: Settings) -> None:
     _end(transport, timers, last)
 
 
-def _plans(settings: Settings, shake: Handshake, wiring: Wiring, box: Box) -> list[Plan]:
+def connect(settings: Settings, timers: Timers) -> Transport:
+    """The transport that the namelist names, connected."""
+    if settings.namcpl.cn_transport == "mpi":
+        return MpiTransport(settings.namcpl.rn_timeout_start, timers)
+    from coupler.transport.oasis import OasisTransport
+
+    return OasisTransport(settings.namcpl.rn_timeout_start, timers, settings.namcpl.cn_model)
+
+
+def _plans(settings: Settings, shake: Handshake, wiring: Wiring, box: Box, owner: Ownership) -> list[Plan]:
     """Stacks and index maps of every exchange on this rank."""
-    owner = ownership(shake.global_grid, shake.boxes)
     if owner.uncovered and box.i0 == 0 and box.j0 == 0:
         print(
             f"halocline: {owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value",

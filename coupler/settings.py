@@ -54,7 +54,8 @@ class _Group(BaseModel):
 class NamCpl(_Group):
     """The coupling as a whole."""
 
-    cn_transport: Literal["mpi"] = Field("mpi", description="how exchanges travel: 'mpi'")
+    cn_transport: Literal["mpi", "oasis"] = Field("mpi", description="how exchanges travel: 'mpi' or 'oasis'")
+    cn_model: str = Field("", description="the ocean's name in the namcouple; '': the only other component")
     ln_active: bool = Field(True, description=".false.: exchange, compute and log, but apply nothing in the ocean")
     nn_wire: Literal[32, 64] = Field(64, description="bits of a number on the wire: 64 or 32")
     nn_threads: int = Field(1, ge=1, description="threads of the engine per coupler rank")

@@ -31,7 +31,7 @@ module cpl_halocline
    integer, parameter, public :: cpl_protocol = 1   !< version of handshake and messages
 
    integer(int64), parameter :: jp_magic = 5207096_int64      ! first word of every message
-   integer, parameter :: jp_ocean = 1, jp_coupler = 2         ! sides of the hello
+   integer, parameter :: jp_ocean = 1, jp_coupler = 2, jp_coupler_oasis = 4   ! sides of the hello
    integer, parameter :: jp_hello = 64                        ! integers in a hello: magic, protocol, side, name
    integer, parameter :: jp_tag_hello = 31001, jp_tag_table = 31002, jp_tag_shake = 31003, jp_tag_plan = 31004
    integer, parameter :: jp_tag_exc = 100                     ! exchange n travels with tag 100 + n
@@ -263,7 +263,10 @@ contains
             end if
          end if
       end do
-      if (.not. any(ktable(1, :) == jp_coupler)) then
+      if (any(ktable(1, :) == jp_coupler_oasis)) then
+         cderr = 'this model is linked with the MPI client, the coupler is told cn_transport = oasis. Start the executable ' // &
+            &    'that is linked with cpl_halocline_oasis.f90, or set cn_transport = mpi.'
+      else if (.not. any(ktable(1, :) == jp_coupler)) then
          cderr = 'no rank of the launch is a coupler. Add it: mpirun -np N model.exe : -np M halocline couple'
       end if
    end subroutine programs

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from coupler.exchange import Plan
+from coupler.grid import Ownership
 from coupler.handshake import Handshake
 
 
@@ -28,6 +29,9 @@ class Transport(Protocol):
 
     def handshake(self) -> Handshake:
         """The ocean's description of itself, the same on every coupler rank."""
+
+    def ownership(self, shake: Handshake) -> Ownership:
+        """Which rank of the other side holds each cell."""
 
     def define(self, plans: Sequence[Plan], wire: int, timeout: float) -> None:
         """Tell the ocean which exchanges there are, and make the messages ready."""

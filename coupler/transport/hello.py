@@ -10,7 +10,8 @@ from coupler.handshake import PROTOCOL
 from coupler.transport.poll import poll
 
 MAGIC = 5207096
-OCEAN, COUPLER = 1, 2
+OCEAN, COUPLER, COUPLER_OASIS = 1, 2, 4
+OVER_OASIS = -1  # first word of the table that the OASIS client of an ocean sends
 WORDS = 64  # integers of a hello: magic, protocol, side, name
 TAG_HELLO, TAG_TABLE = 31001, 31002
 
@@ -39,6 +40,12 @@ def hello(parent: MPI.Intracomm, timeout: float) -> Launch:
     return Launch(ocean, [rank for rank, side in enumerate(sides) if side == COUPLER], local, coupling)
 
 
+def send_hello_over_oasis(world: MPI.Intracomm) -> None:
+    """Tell an ocean that is linked with the MPI client that this coupler speaks OASIS; nobody else reads it."""
+    if world.rank > 0:
+        world.Isend(_words(COUPLER_OASIS, "halocline couple"), 0, TAG_HELLO).Free()
+
+
 def _words(side: int, name: str) -> np.ndarray:
     """A hello as integers."""
     words = np.zeros(WORDS, np.int32)
@@ -65,6 +72,11 @@ def _as_member(parent: MPI.Intracomm, timeout: float) -> np.ndarray:
             f"no answer from rank 0 of the launch within rn_timeout_start = {timeout:g} s: the ocean never called cpl_init, "
             "or rank 0 is a program that knows nothing of the coupling (an I/O server, an atmosphere). Launch the ocean "
             "(with ln_cpl = .true.) and `halocline couple` alone, or pass their common communicator to cpl_init."
+        )
+    if table[0, 0] == OVER_OASIS:
+        raise HaloclineError(
+            "cn_transport = 'mpi', but the ocean is linked with the OASIS client. Start the executable that is linked with "
+            "cpl_halocline_mpi.f90, or set cn_transport = 'oasis' and write a namcouple (halocline namcouple)."
         )
     return table
 

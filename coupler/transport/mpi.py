@@ -12,7 +12,8 @@ import numpy as np
 from mpi4py import MPI
 
 from coupler.errors import HaloclineError
-from coupler.exchange import Copy, Plan, copies, message_length
+from coupler.exchange import Copy, Exchange, Plan, copies, message_length
+from coupler.grid import Ownership, ownership
 from coupler.handshake import Handshake, parse
 from coupler.timers import Timers
 from coupler.transport.base import Header
@@ -70,6 +71,10 @@ class MpiTransport:
             comm.Recv(raw, self.launch.ocean[0], TAG_SHAKE)
             text = raw.tobytes().decode("ascii", "replace")
         return parse(self.launch.local.bcast(text))
+
+    def ownership(self, shake: Handshake) -> Ownership:
+        """Which ocean rank owns each cell."""
+        return ownership(shake.global_grid, shake.boxes)
 
     def define(self, plans: Sequence[Plan], wire: int, timeout: float) -> None:
         """Send every ocean rank the exchanges and the runs of this pair, then make persistent requests.
@@ -196,14 +201,17 @@ def _header(message: Message, plan: Plan, kt: int) -> Header:
     return Header(step, bool(flags & FLAG_RESTART), bool(flags & FLAG_LAST))
 
 
+def head_words(exchange: Exchange) -> list[int]:
+    """Direction (1 to the coupler, 2 to the ocean), period in steps, static, number of fields."""
+    return [1 if exchange.direction == "to_coupler" else 2, exchange.period, int(exchange.static), len(exchange.fields)]
+
+
 def _words(plans: Sequence[Plan], ocean_rank: int) -> list[int]:
     """The plan as the client reads it: per exchange its head, field ids, run sets, and per set (start, length) pairs."""
     words: list[int] = []
     for plan in plans:
-        exchange = plan.exchange
-        direction = 1 if exchange.direction == "to_coupler" else 2
-        words += [direction, exchange.period, int(exchange.static), len(exchange.fields), len(plan.sets)]
-        words += [field.id for field in exchange.fields]
+        words += [*head_words(plan.exchange), len(plan.sets)]
+        words += [field.id for field in plan.exchange.fields]
         words += [number + 1 for number in plan.set_of]
         for runset in plan.sets:
             request = runset.requests.get(ocean_rank)

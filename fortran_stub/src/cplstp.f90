@@ -7,8 +7,9 @@ module cplstp
    &  cpl_out, cpl_in
    use par_kind, only: wp
    use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
-   use dom_oce, only: rn_Dt, nimpp, njmpp, l_Iperio, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
+   use dom_oce, only: rn_Dt, nimpp, njmpp, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
    &  ff_t, ff_f
+   use usrdef, only: cn_bnd
    use oce, only: uu, vv, e3t, ts
    use in_out_manager, only: nn_it000, nn_itend, nn_date0, nn_leapy, nn_stock
    use traadv, only: ln_tra
@@ -73,7 +74,7 @@ contains
    subroutine cpl_oce_define()
       character(len=8) :: clcal
 
-      call cpl_domain(Ni0glo, Nj0glo, nimpp - 1, njmpp - 1, Ni_0, Nj_0, merge('cyclic_ew', 'closed   ', l_Iperio))
+      call cpl_domain(Ni0glo, Nj0glo, nimpp - 1, njmpp - 1, Ni_0, Nj_0, trim(cn_bnd))
       call cpl_var(nid_u, 'u', 'm s-1', 'U', jpk, cpl_out)
       call cpl_var(nid_v, 'v', 'm s-1', 'V', jpk, cpl_out)
       call cpl_var(nid_h, 'h', 'm', 'T', jpk, cpl_out)

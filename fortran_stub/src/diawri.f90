@@ -6,6 +6,7 @@ module diawri
    &  glamt, glamu, glamv, glamf, gphit, gphiu, gphiv, gphif
    use oce, only: uu, vv, e3t, ts
    use dynvor, only: vor_f
+   use diahalo, only: dia_halo, nn_dia_halo
    use daymod, only: nsec_of
    use iom, only: t_iom, iom_create, iom_def, iom_enddef, iom_rec, iom_put, iom_put2d, iom_close
    use lib_mpp, only: ctl_stop
@@ -52,7 +53,7 @@ contains
 
    !> Read &namdia; open the files.
    subroutine dia_wri_init()
-      namelist /namdia/ ln_inst, ln_mean, cn_inst, cn_mean, nn_burst, nn_burst_d, cn_burst, ln_dia_r8
+      namelist /namdia/ ln_inst, ln_mean, cn_inst, cn_mean, nn_burst, nn_burst_d, cn_burst, ln_dia_r8, nn_dia_halo
       integer :: ios
       do while (nam_next('namdia'))
          read (cnam, namdia, iostat=ios, iomsg=cerr)
@@ -103,6 +104,7 @@ contains
       integer, intent(in) :: kt, Kmm   !< step, now level
       integer :: id
 
+      if (kt == nn_dia_halo) call dia_halo(kt, Kmm)
       if (mean%lopen) call add(Kmm)
       if (nn_write > 0) then
          if (mod(kt, nn_write) == 0) then

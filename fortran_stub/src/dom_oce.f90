@@ -10,6 +10,9 @@ module dom_oce
 
    integer, public :: nimpp = 1, njmpp = 1     !< global index of the first interior cell
    logical, public :: l_Iperio = .false.       !< the global grid is cyclic along i
+   logical, public :: l_NFold = .false.        !< and folded in the north, see lbcnfd
+   logical, public :: l_IdoNFold = .false.     !< this rank touches the fold
+   character(len=1), public :: c_NFtype = '-'  !< pivot of the fold: T or F
    integer, parameter, public :: jpwe = 1, jpea = 2, jpso = 3, jpno = 4
    integer, public :: mpinei(4) = -1           !< ranks to the west, east, south and north; -1 for none
 

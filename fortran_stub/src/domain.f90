@@ -2,11 +2,12 @@
 module domain
    use par_kind, only: wp
    use par_oce, only: jpi, jpj, jpk
-   use dom_oce, only: dom_oce_alloc, mig, mjg, rn_Dt, rn_atfp, ln_1st_euler, ln_meshmask, rn_hmin, rDt, &
+   use dom_oce, only: dom_oce_alloc, mig, mjg, l_Iperio, rn_Dt, rn_atfp, ln_1st_euler, ln_meshmask, rn_hmin, rDt, &
    &  glamt, glamu, glamv, glamf, gphit, gphiu, gphiv, gphif, e1t, e1u, e1v, e1f, e2t, e2u, e2v, e2f, &
    &  r1_e1u, r1_e2u, r1_e1v, r1_e2v, r1_e1e2t, r1_e1e2u, r1_e1e2v, r1_e1e2f, e1e2t, e1_e2t, e2_e1t, e1_e2f, e2_e1f, &
    &  e1t2, e2t2, e1f2, e2f2, ff_t, ff_f, tmask, umask, vmask, fmask, r1_nf, rland
-   use usrdef, only: usr_def_wet, rn_dx, rn_f0, rn_beta, nn_ny, ln_cyclic
+   use usrdef, only: usr_def_wet, rn_dx, rn_f0, rn_beta, nn_ny
+   use lbcnfd, only: nfd_source
    use lib_mpp, only: ctl_stop
    use in_out_manager, only: lwp, numout
    use namread, only: nam_next, nam_check, nam_where, cnam, cerr
@@ -45,26 +46,16 @@ contains
    end subroutine dom_init
 
    !> Coordinates, metrics and Coriolis parameter: a beta plane with square cells.
+   !! A point beyond a fold, and the second of a pair on it, is where the point that it repeats is: same place, same f.
    subroutine dom_hgr()
-      integer :: ji, jj
-      real(wp) :: zx, zy, zoff, zlen
+      real(wp) :: zoff, zlen
 
-      zoff = merge(0.5_wp, 1.5_wp, ln_cyclic)   ! the western wall is the east face of column 1, unless there is none
+      zoff = merge(0.5_wp, 1.5_wp, l_Iperio)   ! the western wall is the east face of column 1, unless there is none
       zlen = 0.5_wp*real(nn_ny, wp)*rn_dx
-      do jj = 1, jpj
-         do ji = 1, jpi
-            zx = real(mig(ji), wp) - zoff
-            zy = real(mjg(jj), wp) - 1.5_wp
-            glamt(ji, jj) = 1.e-3_wp*rn_dx*zx
-            glamu(ji, jj) = 1.e-3_wp*rn_dx*(zx + 0.5_wp)
-            gphit(ji, jj) = 1.e-3_wp*rn_dx*zy
-            gphiv(ji, jj) = 1.e-3_wp*rn_dx*(zy + 0.5_wp)
-            ff_t(ji, jj) = rn_f0 + rn_beta*(rn_dx*zy - zlen)
-            ff_f(ji, jj) = rn_f0 + rn_beta*(rn_dx*(zy + 0.5_wp) - zlen)
-         end do
-      end do
-      glamv(:, :) = glamt; glamf(:, :) = glamu
-      gphiu(:, :) = gphit; gphif(:, :) = gphiv
+      call place('T', 0._wp, 0._wp, glamt, gphit, ff_t)
+      call place('U', 0.5_wp, 0._wp, glamu, gphiu)
+      call place('V', 0._wp, 0.5_wp, glamv, gphiv)
+      call place('F', 0.5_wp, 0.5_wp, glamf, gphif, ff_f)
 
       e1t(:, :) = rn_dx; e1u(:, :) = rn_dx; e1v(:, :) = rn_dx; e1f(:, :) = rn_dx
       e2t(:, :) = rn_dx; e2u(:, :) = rn_dx; e2v(:, :) = rn_dx; e2f(:, :) = rn_dx
@@ -78,6 +69,27 @@ contains
       e1_e2f(:, :) = e1f/e2f; e2_e1f(:, :) = e2f/e1f
       e1t2(:, :) = e1t*e1t; e2t2(:, :) = e2t*e2t
       e1f2(:, :) = e1f*e1f; e2f2(:, :) = e2f*e2f
+
+   contains
+
+      subroutine place(cd_nat, px, py, plam, pphi, pff)
+         character(len=1), intent(in) :: cd_nat
+         real(wp), intent(in) :: px, py               ! distance from the T point of the cell [cells]
+         real(wp), intent(inout) :: plam(:, :), pphi(:, :)
+         real(wp), optional, intent(inout) :: pff(:, :)
+         integer :: ji, jj, ii, ij
+         real(wp) :: zx, zy
+         do jj = 1, jpj
+            do ji = 1, jpi
+               call nfd_source(cd_nat, mig(ji), mjg(jj), ii, ij)
+               zx = real(ii, wp) - zoff + px
+               zy = real(ij, wp) - 1.5_wp + py
+               plam(ji, jj) = 1.e-3_wp*rn_dx*zx
+               pphi(ji, jj) = 1.e-3_wp*rn_dx*zy
+               if (present(pff)) pff(ji, jj) = rn_f0 + rn_beta*(rn_dx*zy - zlen)
+            end do
+         end do
+      end subroutine place
    end subroutine dom_hgr
 
    !> Masks from the wet cells. On a coast fmask is rn_shlat: shear and vorticity of a wall at half a cell's distance.

@@ -61,7 +61,7 @@ contains
          write (cl, '(a,3(i0,1x),a,3(i0,1x),a)') 'In the file (x y layer): ', ilen(:3), ' the namelist asks for: ', iwant, &
          &  ' (the ring of land included).'
          call ctl_stop("variable '"//cdname//"' of file '"//trim(cpath)//"' has the wrong size.", cl, &
-         &  'Set nn_nx, nn_ny, ln_cyclic and nn_layers of &namusr_def to the grid of the file.')
+         &  'Set nn_nx, nn_ny, cn_bnd and nn_layers of &namusr_def to the grid of the file.')
       end if
       do jk = 1, size(ptab, 3)
          if (size(ptab, 3) == 1 .and. idims == 3) then

@@ -1,8 +1,9 @@
 !> Initial state: at rest, resting thickness with optional noise, tracer at its restoring temperature.
 module istate
    use par_kind, only: wp, dp, i8
-   use par_oce, only: jpi, jpj, jpk, jp_tem, Ni0glo
-   use dom_oce, only: mig, mjg, tmask, e3t_0, l_Iperio
+   use par_oce, only: jpi, jpj, jpk, jp_tem
+   use dom_oce, only: mig, mjg, tmask, e3t_0
+   use lbclnk, only: lbc_lnk, jpfillnothing
    use oce, only: uu, vv, e3t, ts, Nnn
    use usrdef, only: rn_pert, nn_seed
    use sbcmod, only: tstar
@@ -14,22 +15,22 @@ contains
 
    !> Set all time levels.
    subroutine istate_init()
-      integer :: ji, jj, jk, ii
+      integer :: ji, jj, jk
       uu(:, :, :, :) = 0._wp
       vv(:, :, :, :) = 0._wp
       do jk = 1, jpk
-         e3t(:, :, jk, :) = e3t_0(jk)
+         e3t(:, :, jk, Nnn) = e3t_0(jk)
          if (.not. abs(rn_pert) > 0._wp) cycle
          do jj = 1, jpj
             do ji = 1, jpi
-               ii = mig(ji)
-               if (l_Iperio) ii = modulo(ii - 1, Ni0glo) + 1
-               if (tmask(ji, jj, jk) > 0._wp) e3t(ji, jj, jk, :) = e3t_0(jk) + rn_pert*noise(ii, mjg(jj), jk)
+               if (tmask(ji, jj, jk) > 0._wp) e3t(ji, jj, jk, Nnn) = e3t_0(jk) + rn_pert*noise(mig(ji), mjg(jj), jk)
             end do
          end do
       end do
       ts(:, :, 1, jp_tem, Nnn) = tstar*tmask(:, :, 1)
+      call lbc_lnk('istate', e3t(:, :, :, Nnn), 'T', 1._wp, ts(:, :, :, jp_tem, Nnn), 'T', 1._wp, kfillmode=jpfillnothing)
       do jk = 1, size(ts, 5)
+         e3t(:, :, :, jk) = e3t(:, :, :, Nnn)
          ts(:, :, :, :, jk) = ts(:, :, :, :, Nnn)
       end do
    end subroutine istate_init

@@ -2,12 +2,13 @@
 !!
 !! Up to four fields, with all their levels, travel in one message per neighbour. First east and west (interior rows),
 !! then north and south with the columns that have just arrived, so that corners are right without messages of their own.
-!! The north-south half is the place of a fold: it knows point and sign of each field.
+!! A north fold comes before both: it may overwrite interior rows, and fills the northern halo with its corners (lbc_nfd).
 module lbclnk
    use mpi, only: MPI_STATUSES_IGNORE, MPI_Irecv, MPI_Isend, MPI_Waitall
    use par_kind, only: wp
    use par_oce, only: jpi, jpj, Nis0, Nie0, Njs0, Nje0, nn_hls
-   use dom_oce, only: mpinei, jpwe, jpea, jpso, jpno
+   use dom_oce, only: mpinei, jpwe, jpea, jpso, jpno, l_IdoNFold
+   use lbcnfd, only: t_field, lbc_nfd
    use lib_mpp, only: mpi_comm_oce, mpi_wp, mpprank, ctl_stop
    use timing, only: timing_start, timing_stop, jptim_lbc
    implicit none
@@ -16,12 +17,6 @@ module lbclnk
 
    integer, parameter, public :: jpfillcst = 1       !< halos beyond a closed edge become 0
    integer, parameter, public :: jpfillnothing = 2   !< halos beyond a closed edge are left as they are
-
-   type :: t_field
-      real(wp), pointer, contiguous :: p(:, :, :) => null()   ! (jpi, jpj, levels)
-      character(len=1) :: cd_nat = 'T'                        ! grid point
-      real(wp) :: psgn = 1._wp                                ! -1: component of a vector, changes sign across a fold
-   end type t_field
 
    real(wp), allocatable :: zsnd(:, :), zrcv(:, :)            ! message to and from each of two neighbours
 
@@ -93,7 +88,7 @@ contains
       field%psgn = psgn
    end subroutine add_3d
 
-   !> Both halves of the exchange.
+   !> Fold and both halves of the exchange.
    subroutine exchange(cdname, fields, kfillmode)
       character(len=*), intent(in) :: cdname
       type(t_field), intent(inout) :: fields(:)
@@ -110,6 +105,7 @@ contains
          &  call ctl_stop('lbc_lnk: a field that '//cdname//' passes is not of size (jpi, jpj).')
       end do
       call reserve(nn_hls*max(jpi, jpj)*ilev)
+      call lbc_nfd(fields)
       call half(fields, ifill, jpwe, jpea)
       call half(fields, ifill, jpso, jpno)
       call timing_stop(jptim_lbc)
@@ -145,6 +141,7 @@ contains
       ireqs = 0
       do jn = 1, 2
          if (inei(jn) < 0) then
+            if (jn == 2 .and. khigh == jpno .and. l_IdoNFold) cycle
             if (kfill == jpfillcst) call fill(fields, ircv(:, jn))
          else
             call pack(fields, isnd(:, jn), zsnd(:, jn), ilen)

@@ -1,7 +1,8 @@
 !> Cut the global grid into subdomains.
 module mppini
    use par_oce, only: Ni0glo, Nj0glo, jpi, jpj, Ni_0, Nj_0, Nis0, Nie0, Njs0, Nje0, jpni, jpnj, jpnij, nn_hls
-   use dom_oce, only: nimpp, njmpp, l_Iperio, mpinei, jpwe, jpea, jpso, jpno
+   use dom_oce, only: nimpp, njmpp, l_Iperio, l_NFold, mpinei, jpwe, jpea, jpso, jpno
+   use lbcnfd, only: nfd_init, jpnfrow
    use in_out_manager, only: lwp, numout
    use lib_mpp, only: mppsize, mpprank, ctl_stop, mpp_gather_setup
    use namread, only: nam_next, nam_check, cnam, cerr, nam_where
@@ -46,6 +47,7 @@ contains
          if (ji == 0) mpinei(jpwe) = mpprank + jpni - 1
          if (ji == jpni - 1) mpinei(jpea) = mpprank - jpni + 1
       end if
+      call nfd_init()
       call mpp_gather_setup([nimpp, njmpp, Ni_0, Nj_0])
       if (lwp) write (numout, '(5(a,i0),a)') ' mpp_init: ', mppsize, ' ranks as ', jpni, ' x ', jpnj, ' on a grid of ', &
       &  Ni0glo, ' x ', Nj0glo, ' cells'
@@ -61,8 +63,8 @@ contains
       if (jpni > 0 .and. jpnj == 0) jpnj = max(mppsize/jpni, 1)
       if (jpnj > 0 .and. jpni == 0) jpni = max(mppsize/jpnj, 1)
       write (cl2, '(5(a,i0))') 'The grid has ', Ni0glo, ' x ', Nj0glo, ' cells and a subdomain needs at least ', nn_hls, &
-      &  ' x ', nn_hls, &
-      &  ' of them; the largest number of ranks that fits is ', (Ni0glo/nn_hls)*(Nj0glo/nn_hls)
+      &  ' x ', least_rows(), &
+      &  ' of them; the largest number of ranks that fits is ', (Ni0glo/nn_hls)*(Nj0glo/least_rows())
       if (jpni > 0) then
          if (jpni*jpnj /= mppsize) then
             write (cl1, '(3(a,i0),a)') 'jpni x jpnj = ', jpni, ' x ', jpnj, ' does not make the ', mppsize, ' ranks of this job.'
@@ -94,10 +96,15 @@ contains
       call ctl_stop(cl1, cl2, 'Start fewer ranks.')
    end subroutine choose
 
+   !> Fewest rows of a subdomain: the halo of its neighbour, or what the fold takes from the northern ones.
+   pure integer function least_rows()
+      least_rows = merge(jpnfrow, nn_hls, l_NFold)
+   end function least_rows
+
    !> True when every subdomain of the split is at least as wide as the halo of its neighbour.
    pure logical function fits(kni, knj)
       integer, intent(in) :: kni, knj   !< ranks along i and j
-      fits = Ni0glo/kni >= nn_hls .and. Nj0glo/knj >= nn_hls
+      fits = Ni0glo/kni >= nn_hls .and. Nj0glo/knj >= least_rows()
    end function fits
 
    !> First cell and number of cells of part kn (from 0) of knum; the first parts take the remainder.

@@ -3,7 +3,7 @@ module sbcmod
    use par_kind, only: wp, dp
    use par_oce, only: jpi, jpj, jpk, jpmaxlay, Nis0, Nie0, Njs0, Nje0
    use dom_oce, only: gphit
-   use usrdef, only: rn_dx, nn_ny
+   use usrdef, only: rn_dx, rly
    use oce, only: uu, vv, r1_e3u
    use daymod, only: ryear_frac
    use lib_mpp, only: ctl_stop
@@ -58,7 +58,7 @@ contains
       allocate (utau0(jpi, jpj), tstar0(jpi, jpj))
       do jj = 1, jpj
          do ji = 1, jpi
-            zy = gphit(ji, jj)/(1.e-3_wp*rn_dx*real(nn_ny, wp))   ! 0 at the southern wall, 1 at the northern one
+            zy = gphit(ji, jj)/(1.e-3_wp*rn_dx*rly)   ! 0 at the southern wall, 1 at the northern one or at the fold
             select case (cn_wind)
             case ('gyre')
                utau0(ji, jj) = -rn_tau0*(cos(2._wp*rpi*zy) + rn_tauas*sin(rpi*(zy - 0.5_wp)))

@@ -5,6 +5,7 @@ module stpctl
    use dom_oce, only: mig, mjg, rn_hmin
    use oce, only: uu, vv, e3t, ts
    use usrdef, only: usr_def_wet
+   use lbcnfd, only: nfd_copy
    use sbcmod, only: rn_rho0
    use daymod, only: day_of
    use lib_mpp, only: ctl_stop, mpp_gather
@@ -104,9 +105,9 @@ contains
          call mpp_gather(e3t(:, :, jk, Kmm), zgh)
          if (.not. lwp) cycle
          inum = 0
-         do jj = 2, Nj0glo - 1
+         do jj = 2, Nj0glo
             do ji = 1, Ni0glo
-               if (.not. usr_def_wet(ji, jj)) cycle
+               if (.not. usr_def_wet(ji, jj) .or. nfd_copy('T', ji, jj)) cycle
                iw = merge(Ni0glo, ji - 1, ji == 1)
                zk = 0.25_dp*((real(zgu(ji, jj), dp)**2 + real(zgu(iw, jj), dp)**2) &
                &           + (real(zgv(ji, jj), dp)**2 + real(zgv(ji, jj - 1), dp)**2))

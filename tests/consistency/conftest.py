@@ -25,6 +25,10 @@ OCEAN = {
     "namdyn_ldf": {"rn_cs4": 0.02},
 }
 CYCLIC = {"namusr_def": {"ln_cyclic": True}, "namsbc": {"cn_wind": "channel"}}
+BOUNDARIES = {"closed": {}, "cyclic_ew": CYCLIC} | {
+    fold: {"namusr_def": {"cn_bnd": fold, "nn_nx": 18}, "namsbc": {"cn_wind": "channel"}}
+    for fold in ("fold_T", "fold_F")
+}
 
 
 def coupling(artefact="zb20_f8.onnx", wire=64, period=0.0, active=True, engine="auto"):
@@ -106,8 +110,7 @@ def spun_up(coupled_run):
 
     def get(boundary="closed", variant="double"):
         if (boundary, variant) not in known:
-            change = CYCLIC if boundary == "cyclic" else {}
-            run = coupled_run(change, ocean=1, coupler=0, variant=variant)
+            run = coupled_run(BOUNDARIES[boundary], ocean=1, coupler=0, variant=variant)
             known[boundary, variant] = run.folder / f"TEST_{SPINUP:08d}_restart.nc"
         return known[boundary, variant]
 
@@ -124,9 +127,10 @@ def zb20_run(coupled_run, spun_up):
             "namrun": {"nn_it000": SPINUP + 1, "nn_itend": SPINUP + steps, "ln_rstart": True, "cn_ocerst_in": restart.name,
                        "ln_cpl": layout.get("coupler", 1) > 0},
         }  # fmt: skip
-        edges = CYCLIC if boundary == "cyclic" else {}
         coupled = coupling() if layout.get("coupler", 1) else {}
-        return coupled_run(edges, start, coupled, *changes, variant=variant, link=(restart, *link), **layout)
+        return coupled_run(
+            BOUNDARIES[boundary], start, coupled, *changes, variant=variant, link=(restart, *link), **layout
+        )
 
     return run
 
@@ -135,4 +139,4 @@ def largest(*fields) -> float:
     return max(float(np.abs(field).max()) for field in fields)
 
 
-__all__ = ["KAPPA", "SPINUP", "Coupled", "coupling", "largest", "nudged", "same_bits"]
+__all__ = ["BOUNDARIES", "KAPPA", "SPINUP", "Coupled", "coupling", "largest", "nudged", "same_bits"]

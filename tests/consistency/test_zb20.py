@@ -6,6 +6,7 @@ import pytest
 from tests.consistency.conftest import KAPPA, SPINUP, coupling, largest, nudged, same_bits
 
 LAYOUTS = [(ocean, coupler) for ocean in (1, 2, 4) for coupler in (1, 2)]
+EDGED = [(edges, *layout) for edges in ("cyclic_ew", "fold_T", "fold_F") for layout in ((1, 1), (4, 2))]
 
 # The ocean computes the closure too and writes it; what the coupler returns is compared and not applied.
 FORTRAN = {
@@ -30,18 +31,16 @@ def compared(zb20_run):
         (boundary, *layout): zb20_run(
             FORTRAN, coupling(active=False), boundary=boundary, ocean=layout[0], coupler=layout[1]
         )
-        for boundary, layout in [("closed", layout) for layout in LAYOUTS] + [("cyclic", (1, 1)), ("cyclic", (4, 2))]
+        for boundary, *layout in [("closed", *layout) for layout in LAYOUTS] + EDGED
     }
 
 
-@pytest.mark.parametrize(
-    "boundary,ocean,coupler", [("closed", *pair) for pair in LAYOUTS] + [("cyclic", 1, 1), ("cyclic", 4, 2)]
-)
+@pytest.mark.parametrize("boundary,ocean,coupler", [("closed", *pair) for pair in LAYOUTS] + EDGED)
 def test_network_and_fortran_agree_at_every_point(compared, boundary, ocean, coupler):
     assert difference(compared[boundary, ocean, coupler]) <= 1e-12
 
 
-@pytest.mark.parametrize("boundary,ocean,coupler", [("closed", *pair) for pair in LAYOUTS[1:]] + [("cyclic", 4, 2)])
+@pytest.mark.parametrize("boundary,ocean,coupler", [("closed", *pair) for pair in LAYOUTS[1:]] + EDGED[1::2])
 def test_tendencies_have_the_same_bits_in_every_layout(compared, boundary, ocean, coupler):
     same_bits(compared[boundary, 1, 1].diagnostics(), compared[boundary, ocean, coupler].diagnostics())
 
@@ -65,7 +64,7 @@ def test_the_exported_program_agrees(zb20_run):
     assert difference(run) <= 1e-12
 
 
-@pytest.mark.parametrize("boundary", ["closed", "cyclic"])
+@pytest.mark.parametrize("boundary", ["closed", "cyclic_ew", "fold_T"])
 def test_coupled_runs_have_the_same_bits_in_every_layout(zb20_run, boundary):
     """With the tendencies applied, forty steps on: the restart of the ocean itself."""
     last = SPINUP + 40

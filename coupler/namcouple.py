@@ -1,0 +1,78 @@
+"""The namcouple of a run over OASIS: written from the namelists, or merged into one that is there."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from coupler.errors import HaloclineError
+from coupler.handshake import Handshake, parse
+from coupler.oasis.exceptions import PyOasisException
+from coupler.oasis.namcouple import Entry, compose, merge
+from coupler.settings import Settings
+from coupler.wiring import wire
+
+
+def describe(executable: Path, folder: Path, environment: Mapping[str, str]) -> Handshake:
+    """What the ocean says of itself in `folder`, alone on one rank (`--describe`).
+
+    Raises HaloclineError when it does not.
+    """
+    mpirun = shutil.which("mpirun")
+    command = [mpirun or "mpirun", "-np", "1", str(executable), "--describe"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise HaloclineError(
+            f"{executable} --describe did not answer: {error}. Over OASIS its answer is needed before the run."
+        ) from None
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    if done.returncode or not lines:
+        last = (done.stderr or done.stdout).strip().splitlines()
+        raise HaloclineError(
+            f"{executable.name} --describe printed no description of the ocean (exit code {done.returncode})"
+            + "".join(f"\n  {line}" for line in last[:6])
+        )
+    return parse(lines[-1])
+
+
+def needed(settings: Settings, shake: Handshake) -> tuple[list[str], int, list[Entry]]:
+    """Components, run length in OASIS time, and entries that the namelists ask for.
+
+    Raises HaloclineError for a run that OASIS cannot count.
+    """
+    from coupler.transport.oasis import COUPLER, LONGEST, entries, time_unit
+
+    runtime = (shake.time.nn_itend - shake.time.nn_it000 + 1) * time_unit(shake)
+    if runtime > LONGEST:
+        raise HaloclineError(
+            f"OASIS counts eight digits, the run has {runtime} steps. Run it in parts, or use cn_transport = 'mpi'."
+        )
+    exchanges = wire(settings, shake).exchanges
+    name = settings.namcpl.cn_model or shake.model[:6]
+    return [name, COUPLER], runtime, entries(exchanges, shake)
+
+
+def write(settings: Settings, shake: Handshake, path: Path) -> str:
+    """Write the namcouple at `path`, into a file of others where one is; returns what was done, a sentence."""
+    models, runtime, fields = needed(settings, shake)
+    try:
+        if path.exists():
+            text, done = merge(path.read_text(encoding="utf-8"), models, runtime, fields, path.name), "merged into"
+        else:
+            text, done = compose(models, runtime, fields), "written to"
+    except PyOasisException as error:
+        raise HaloclineError(str(error)) from None
+    aside = path.with_name(path.name + ".part")
+    aside.write_text(text, encoding="utf-8")
+    aside.replace(path)
+    return f"{len(fields)} fields {done} {path}"
