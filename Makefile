@@ -28,12 +28,13 @@ export OPENBLAS_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
+TRANSPORT ?= mpi
 V      := .venv/bin
 STAMP  := .venv/.halocline
 LISTS  := pyproject.toml docker/constraints.txt
 say     = echo "halocline: $(1)"
 # `+` before a call of it: make then shares its jobs with the ocean's own Makefile.
-ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1)
+ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
 
 .PHONY: help demo test test-all lint bench fortran setup system clean distclean
 
@@ -41,9 +42,8 @@ help: ## list the targets
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
 
-demo: setup ## coupled double gyre, one simulated year, one figure
-	@+$(call ocean,double)
-	@$(V)/halocline demo
+demo: fortran ## coupled double gyre, one simulated year, one figure; TRANSPORT=oasis: through OASIS3-MCT
+	@$(V)/halocline demo --transport $(TRANSPORT)
 
 test: lint ## lint, then every test (builds what is missing)
 	@+$(call ocean,single)
@@ -65,7 +65,7 @@ lint: fortran ## ruff, mypy, fortitude, and a Fortran build in which a warning i
 fortran: setup ## compile the ocean (double precision) into build/double/gyre.exe, and over OASIS gyre_oasis.exe
 	@+$(call ocean,double)
 	@+$(MAKE) -s -C coupler/oasis
-	@+$(call ocean,double) TRANSPORT=oasis
+	@+$(MAKE) -s -C fortran_stub VARIANT=double TRANSPORT=oasis
 
 bench: fortran ## run each script in benchmarks/, each prints a table
 	@+$(call ocean,single)

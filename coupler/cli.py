@@ -74,13 +74,14 @@ def run(
     rundir: Annotated[Path | None, typer.Option(help="where to run; default runs/NAME of CFG")] = None,
     ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
     link: Annotated[list[Path] | None, typer.Option(help="file to link into the run folder (repeat)")] = None,
+    transport: Annotated[str | None, typer.Option(help="mpi or oasis, in place of cn_transport")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="prepare the run folder and print the command")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the run folder first")] = False,
 ) -> None:
     """Prepare a run folder, launch ocean and coupler, show progress, end with a table of where the time went."""
     from coupler import launch
 
-    job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite)
+    job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite, transport)
     if dry_run:
         print(job.command_line())
         return
@@ -88,11 +89,14 @@ def run(
 
 
 @app.command()
-def demo(out: Annotated[Path, typer.Option(help="folder for the runs and the figure")] = Path("runs/demo")) -> None:
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the runs and the figure")] = Path("runs/demo"),
+    transport: Annotated[str, typer.Option(help="mpi or oasis")] = "mpi",
+) -> None:
     """Ten years of double gyre, one more with and without a network, and a picture of the difference."""
     from coupler import demo as demonstration
 
-    demonstration.demo(out, Console())
+    demonstration.demo(out, transport, Console())
 
 
 @app.command()

@@ -12,7 +12,7 @@ NAMELISTS = launch.REPOSITORY / "namelists"
 RESTART = "GYRE_00097200_restart.nc"
 
 
-def demo(out: Path, console: Console) -> Path:
+def demo(out: Path, transport: str, console: Console) -> Path:
     """Spin up ten years alone, run one more year alone and one coupled, draw the figure; returns its path.
 
     Raises HaloclineError when a run fails, or when the namelists of the repository are not there.
@@ -23,14 +23,15 @@ def demo(out: Path, console: Console) -> Path:
         )
     start = time.perf_counter()
     console.print("[bold]1/3[/bold] ten years of double gyre, ocean alone on 2 ranks")
-    _run("gyre_spinup", 0, out, (), console)
+    _run("gyre_spinup", 0, out, (), None, console)
     restart = out / "gyre_spinup" / RESTART
     console.print("[bold]2/3[/bold] one more year, ocean alone (the reference)")
-    _run("gyre_control", 0, out, (restart,), console)
+    _run("gyre_control", 0, out, (restart,), None, console)
     console.print(
-        "[bold]3/3[/bold] the same year coupled every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank"
+        "[bold]3/3[/bold] the same year coupled at every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank, over "
+        + {"mpi": "direct MPI", "oasis": "OASIS3-MCT"}.get(transport, transport)
     )
-    _run("gyre_zb20", 1, out, (restart,), console)
+    _run("gyre_zb20", 1, out, (restart,), transport, console)
     figure = report.demo_figure(out / "gyre_zb20", out / "gyre_control", out / "demo.png")
     console.print(
         f"demo done in {time.perf_counter() - start:.0f} s; the picture: [bold]{figure}[/bold]", highlight=False
@@ -38,7 +39,9 @@ def demo(out: Path, console: Console) -> Path:
     return figure
 
 
-def _run(name: str, coupler_ranks: int, out: Path, link: tuple[Path, ...], console: Console) -> None:
+def _run(
+    name: str, coupler_ranks: int, out: Path, link: tuple[Path, ...], transport: str | None, console: Console
+) -> None:
     """One experiment of namelists/ in its own run folder, replacing an earlier demo's."""
-    job = launch.prepare(NAMELISTS / name, 2, coupler_ranks, out / name, link=link, overwrite=True)
+    job = launch.prepare(NAMELISTS / name, 2, coupler_ranks, out / name, link=link, overwrite=True, transport=transport)
     launch.run(job, console)

@@ -19,6 +19,7 @@ from coupler import settings
 from coupler.ending import read_end, table
 from coupler.errors import HaloclineError
 from coupler.namcouple import describe, write
+from coupler.namelist import read_groups, with_value
 
 MARKS = (
     "halocline.abort",
@@ -64,15 +65,20 @@ def prepare(
     ocean: Path | None = None,
     link: Sequence[Path] = (),
     overwrite: bool = False,
+    transport: str | None = None,
 ) -> Job:
     """Fill a run folder from CFG: its files as links, the namelist as a copy, and the command to start.
+
+    transport: in place of cn_transport, written into the copy, which both sides read.
 
     Raises HaloclineError when something is missing, when the run folder holds an earlier run and `overwrite` is not
     set, or when the namelist has errors (before anything is written).
     """
     namelist = settings.config_file(cfg)
     table_of_switches = settings.load(cfg)
-    over_oasis = table_of_switches.namcpl.cn_transport == "oasis" and coupler_ranks > 0
+    if transport not in (None, "mpi", "oasis"):
+        raise HaloclineError(f"transport '{transport}' is unknown. Allowed: mpi, oasis.")
+    over_oasis = (transport or table_of_switches.namcpl.cn_transport) == "oasis" and coupler_ranks > 0
     program = executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent, over_oasis)
     launcher = _launcher()
     if rundir is None:
@@ -96,7 +102,8 @@ def prepare(
         for path in sorted(cfg.iterdir()):
             if path.name != "namelist_cfg" and path.is_file():
                 (rundir / path.name).symlink_to(path.resolve())
-    shutil.copyfile(namelist, rundir / "namelist_cfg")
+    (rundir / "namelist_cfg").write_text(_with_transport(namelist, transport), encoding="utf-8")
+    table_of_switches = settings.load(rundir)
     shared = REPOSITORY / "namelists" / "namelist_ref"
     if not (rundir / "namelist_ref").exists() and shared.exists():
         shutil.copyfile(shared, rundir / "namelist_ref")
@@ -115,6 +122,17 @@ def prepare(
         write(table_of_switches, describe(program, rundir, environment), namcouple)
     command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
     return Job(rundir, command, environment, coupler_ranks > 0)
+
+
+def _with_transport(namelist: Path, transport: str | None) -> str:
+    """The text of the namelist, with another transport in &namcpl."""
+    text = namelist.read_text(encoding="utf-8", errors="replace")
+    if transport is None:
+        return text
+    groups = [group for group in read_groups(namelist) if group.name == "namcpl"]
+    if not groups:
+        return f"{text}\n&namcpl cn_transport = '{transport}' /\n"
+    return with_value(text, groups[0], "cn_transport", f"'{transport}'")
 
 
 def executable(ocean: Path | None, named: str, beside: Path, over_oasis: bool = False) -> Path:

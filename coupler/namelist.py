@@ -87,6 +87,20 @@ def read_groups(path: Path) -> list[Group]:
     return groups
 
 
+def with_value(text: str, group: Group, key: str, value: str) -> str:
+    """The text of a namelist file with `key = value` in one of its groups; comments and all else stay."""
+    rows = text.splitlines()
+    pattern = re.compile(rf"^(\s*){re.escape(key)}(\s*)=", re.IGNORECASE)
+    for number in range(group.line - 1, group.line - 1 + len(group.text.splitlines())):
+        if pattern.match(rows[number]):
+            rows[number] = f"   {key} = {value}"
+            return "\n".join(rows) + "\n"
+    start = rows[group.line - 1]
+    cut = start.lower().index(group.name) + len(group.name)
+    rows[group.line - 1] = f"{start[:cut]} {key} = {value} {start[cut:]}".rstrip()
+    return "\n".join(rows) + "\n"
+
+
 def _end_of_group(row: str, quote: str) -> tuple[int | None, str]:
     """Position of the slash that closes the group in this line (None: not here), and the quote left open."""
     for position, char in enumerate(row):

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from coupler import namcouple, settings
 from tests.ocean.conftest import executable, nudged, same_bits
 
 SPINUP = 400  # steps from rest: every term is far from zero, no layer near its limit
@@ -84,15 +85,22 @@ class Coupled:
 def coupled_run(mpirun, tmp_path_factory):
     """coupled_run(*changes, ocean=1, coupler=1, variant, link, script, ok) -> Coupled.
 
-    coupler=0 runs the ocean alone; script replaces `halocline couple` (a broken variant of it).
+    coupler=0 runs the ocean alone; script replaces `halocline couple` (a broken variant of it); linked names the executable.
     """
 
-    def launch(*changes, ocean=1, coupler=1, variant="double", link=(), script=None, ok=True):
+    def launch(*changes, ocean=1, coupler=1, variant="double", link=(), script=None, ok=True, linked=None):
         folder = tmp_path_factory.mktemp("run")
         (folder / "namelist_cfg").write_text(namelist_text(merged(OCEAN, *changes)))
         for path in link:
             shutil.copy(path, folder / path.name)
-        args = ["-np", ocean, executable(variant)]
+        exe = executable(variant)
+        if coupler and settings.load(folder).namcpl.cn_transport == "oasis" and linked is None:
+            exe = exe.with_name("gyre_oasis.exe")
+            shake = namcouple.describe(exe, folder, {})
+            namcouple.write(settings.load(folder), shake, folder / "namcouple")
+        if linked is not None:
+            exe = exe.with_name(linked)
+        args = ["-np", ocean, exe]
         if coupler:
             couple = ["halocline", "couple", "."] if script is None else [sys.executable, script]
             args += [":", "-np", coupler, *couple]
