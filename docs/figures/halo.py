@@ -51,9 +51,9 @@ for j, i in np.ndindex(source.shape):
         )
 right.add_patch(plt.Rectangle((box.i0, box.j0), box.ni, box.nj, fill=False, edgecolor="black", linewidth=2.5))
 right.set_title(
-    "What that rank sees with a halo of 3: i,j of each source cell\n"
-    "hatched: beyond the fold, vector components change sign; grey: closed edge, fill", loc="left"
-)  # fmt: skip
+    "What it sees with a halo of 3: i,j of each source\nhatched: beyond the fold (vectors change sign)\ngrey: closed edge (fill)",
+    loc="left",
+)
 right.set(
     xlim=(box.i0 - HALO - 0.2, box.i0 + box.ni + HALO + 0.2), ylim=(box.j0 - HALO - 0.2, box.j0 + box.nj + HALO + 0.2)
 )
