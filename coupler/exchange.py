@@ -17,7 +17,8 @@ Direction = Literal["to_coupler", "to_ocean"]
 class Exchange:
     """A group of fields that travel together, as the namelist and the handshake define it.
 
-    `number` counts from 1 and is the client's; `period` is in steps, counted from step 1 of the experiment.
+    `number` counts from 1 and is the client's; `period` is in steps, counted from step 1 of the experiment; with `lag` 1
+    the answer to a state is used one period later.
     """
 
     number: int
@@ -27,6 +28,7 @@ class Exchange:
     period: int = 1
     static: bool = False
     halo: int = 0
+    lag: int = 0
 
     def due(self, kt: int) -> bool:
         """True where it travels at step `kt`; a static exchange travels once, before the first step."""

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from coupler.errors import HaloclineError
+from coupler.fields import Field
 
 
 def read_output(path: Path | str) -> xr.Dataset:
@@ -149,3 +150,42 @@ def create_diagnostics(
     Raises HaloclineError when the place cannot be written.
     """
     return DiagnosticsFile(path, shape, fields, start, calendar, attributes)
+
+
+def write_fields(
+    path: Path,
+    shape: tuple[int, int],
+    fields: Sequence[Field],
+    parts: Sequence[tuple[int, int, Mapping[str, np.ndarray]]],
+    attributes: Mapping[str, str | int | float],
+) -> None:
+    """A file of whole fields (level, y, x) in 64 bits, from boxes (first row, first column, values by name).
+
+    Written as PATH.part and renamed. Raises HaloclineError when the place cannot be written.
+    """
+    aside = path.with_name(path.name + ".part")
+    try:
+        with netCDF4.Dataset(aside, "w", format="NETCDF4") as file:
+            file.setncatts({"Conventions": "CF-1.8", **attributes})
+            file.createDimension("y", shape[0])
+            file.createDimension("x", shape[1])
+            for field in fields:
+                level = f"level_{field.levels}"
+                if level not in file.dimensions:
+                    file.createDimension(level, field.levels)
+                variable = file.createVariable(field.name, "f8", (level, "y", "x"))
+                variable.setncatts({"units": field.units, "point": field.point})
+                whole = np.zeros((field.levels, *shape))
+                for j, i, values in parts:
+                    box = values[field.name]
+                    whole[:, j : j + box.shape[1], i : i + box.shape[2]] = box
+                variable[...] = whole
+    except OSError as error:
+        raise HaloclineError(f"cannot write {aside}: {error}") from error
+    aside.replace(path)
+
+
+def read_fields(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str | int | float]]:
+    """Fields (level, y, x) by name, and attributes, of a file of `write_fields`. HaloclineError when it cannot be read."""
+    dataset = read_output(path)
+    return {str(name): value.values for name, value in dataset.data_vars.items()}, dict(dataset.attrs)

@@ -12,9 +12,10 @@ from coupler.exchange import Plan, make_plan
 from coupler.grid import Box, Ownership, decompose
 from coupler.handshake import Handshake
 from coupler.land import land_fills
+from coupler.restart import first_answers, last_answers
 from coupler.settings import Settings
 from coupler.timers import Timers
-from coupler.transport.base import INACTIVE, OK, Transport
+from coupler.transport.base import HELD, INACTIVE, OK, Transport
 from coupler.transport.mpi import MpiTransport
 from coupler.watchdog import Watchdog
 from coupler.wiring import Wiring, wire
@@ -106,6 +107,10 @@ def _loop(
     active = settings.namcpl.ln_active
     progress = Progress(shake) if transport.rank == 0 else None
     done = shake.time.nn_it000 - 1
+    lagged = [plan for plan in outgoing if plan.exchange.lag]
+    first_answers(settings, shake, lagged, box)
+    for plan in lagged:
+        _answer(transport, plan, shake.time.nn_it000, active, HELD)
     for kt in range(shake.time.nn_it000, shake.time.nn_itend + 1):
         due_in = [plan for plan in incoming if plan.exchange.due(kt)]
         due_out = [plan for plan in outgoing if plan.exchange.due(kt)]
@@ -123,13 +128,26 @@ def _loop(
                     net.run(kt, box)
         diagnostics.record(kt)
         for plan in due_out:
-            if not active:
-                plan.stack[...] = -0.0  # x + (-0.0) is x, bit for bit, also for x = -0.0
-            transport.send(plan, kt, OK if active else INACTIVE)
+            use = kt + plan.exchange.lag * plan.exchange.period
+            if use <= shake.time.nn_itend:
+                _answer(transport, plan, use, active, OK)
         done = kt
         if progress is not None:
             progress.show(kt)
+    last_answers(shake, lagged, transport, box)
     return done
+
+
+def _answer(transport: Transport, plan: Plan, kt: int, active: bool, status: int) -> None:
+    """Send what the ocean shall use at step `kt`."""
+    if active:
+        transport.send(plan, kt, status)
+        return
+    kept = plan.stack.copy() if plan.exchange.lag else None
+    plan.stack[...] = -0.0  # x + (-0.0) is x, bit for bit, also for x = -0.0
+    transport.send(plan, kt, INACTIVE)
+    if kept is not None:
+        plan.stack[...] = kept
 
 
 class Progress:

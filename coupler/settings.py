@@ -61,6 +61,7 @@ class NamCpl(_Group):
     nn_threads: int = Field(1, ge=1, description="threads of the engine per coupler rank")
     rn_timeout: float = Field(60.0, gt=0, description="longest wait for the other side, or for a network [s]")
     rn_timeout_start: float = Field(120.0, gt=0, description="longest wait in the start-up [s]")
+    cn_rst_in: str = Field("", description="restart of the coupler to begin from (cn_first = 'restart')")
     cn_exe: str = Field("", description="ocean executable that `halocline run` starts; '': the reference ocean")
     cn_python_allow: Names = Field([], description="Python files that may run as networks (engine 'python')")
     nn_nx: int = Field(0, ge=0, description="global size along i, checked against the ocean; 0: take the ocean's")
@@ -79,6 +80,12 @@ class NamExc(_Group):
     cn_fields: Names = Field(min_length=1, description="names of the fields as the ocean declares them")
     rn_period: float = Field(0.0, ge=0, description="coupling period, a multiple of the time step; 0: every step [s]")
     ln_static: bool = Field(False, description=".true.: sent once, before the first step (masks, metrics)")
+    nn_lag: Literal[0, 1] = Field(
+        0, description="periods between a state and the use of its answer; 1: overlap with the ocean"
+    )
+    cn_first: Literal["zero", "restart"] = Field(
+        "zero", description="with nn_lag = 1, the first answer: 'zero', or 'restart'"
+    )
     nn_halo: int = Field(-1, ge=-1, description="cells around each subdomain; -1: the largest radius of the networks")
 
 

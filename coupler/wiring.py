@@ -118,6 +118,10 @@ def _exchange(
             f"would need the tendencies of step {first - (first - 1) % period}, and coupled restarts do not exist yet.\n"
             f"  {group.where('rn_period')}. Start at step {first + (1 - first) % period}, or use a shorter period."
         )
+    if group.nn_lag and group.cn_dir == "to_coupler":
+        problems.append(
+            f"exchange '{group.cn_name}': nn_lag belongs to an exchange to the ocean.\n  {group.where('nn_lag')}. Leave it out."
+        )
     radius = max((needed.get(name, 0) for name in group.cn_fields), default=0) if group.cn_dir == "to_coupler" else 0
     halo = radius if group.nn_halo < 0 else group.nn_halo
     if group.nn_halo > 0 and group.cn_dir == "to_ocean":
@@ -128,7 +132,7 @@ def _exchange(
     if missing:
         return None
     fields = tuple(known[name] for name in group.cn_fields)
-    return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo)
+    return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo, group.nn_lag)
 
 
 def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]) -> tuple[list[Network], list[str]]:

@@ -1,10 +1,10 @@
 !> Lateral friction: biharmonic, stress form, with a Smagorinsky, Leith or constant coefficient (or their sum).
 module dynldf
    use par_kind, only: wp
-   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0, Njs0, Nje0, nn_hls
+   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0
    use dom_oce, only: rn_Dt, fmask, tmask, umask, vmask, e1t2, e2t2, e1f2, e2f2, e1_e2t, e2_e1t, e1_e2f, e2_e1f, &
    &  e1u, e2v, r1_e1u, r1_e2u, r1_e1v, r1_e2v, r1_e1e2u, r1_e1e2v, r1_e1e2f
-   use oce, only: uu, vv, e3t, e3f, r1_e3u, r1_e3v
+   use oce, only: uu, vv, e3t, e3f
    use lib_mpp, only: ctl_stop
    use in_out_manager, only: lwp, numout
    use namread, only: nam_next, nam_check, nam_where, cnam, cerr
@@ -19,14 +19,12 @@ module dynldf
    real(wp) :: rn_ahmcap = 0.8_wp        ! A4 <= cap dx**4 / (128 dt)
 
    ! Metrics and masks of the two operators as one factor per neighbour, see metrics(): half the loads. All layers have one coast.
-   real(wp), allocatable, dimension(:, :, :) :: cdt, cds     ! deformation from velocity (i, factor, j)
-   real(wp), allocatable, dimension(:, :, :) :: cdu, cdv     ! divergence of a stress (i, factor, j)
+   real(wp), allocatable, dimension(:, :, :) :: cdt, cds     ! deformation from velocity (i, j, factor)
+   real(wp), allocatable, dimension(:, :, :) :: cdu, cdv     ! divergence of a stress (i, j, factor)
    real(wp), allocatable, dimension(:, :) :: zat, zaf        ! what is added to cs4 |D| to make A4 / dx**4 [s-1]
    real(wp), allocatable, dimension(:, :) :: e1e2t_2, e1e2f_2   ! dx**4 at T and F points [m4]
 
-   ! The work is done in blocks of rows that stay in the second-level cache, with two rows round each computed twice
-   ! (192 x 192 x 2, 64 bit: a step takes 1.8 instead of 2.1 ms). The arrays of a block:
-   integer :: nblk                                           ! rows of a block
+   ! Work arrays. A band of rows begins in their first row, wherever it lies, so that they stay in the cache:
    real(wp), allocatable, dimension(:, :) :: zdt, zds        ! stretching (T) and shear (F) of the velocity [s-1]
    real(wp), allocatable, dimension(:, :) :: zlu, zlv        ! Laplacian of the velocity [m-1 s-1]
    real(wp), allocatable, dimension(:, :) :: zst, zsf        ! h A4 D(lap u) at T and F points
@@ -37,7 +35,7 @@ contains
    !> Read &namdyn_ldf.
    subroutine dyn_ldf_init()
       namelist /namdyn_ldf/ ln_dynldf, rn_cs4, rn_cl4, rn_ahm4, rn_ahmcap
-      integer :: ios, ij
+      integer :: ios
       do while (nam_next('namdyn_ldf'))
          read (cnam, namdyn_ldf, iostat=ios, iomsg=cerr)
          call nam_check(ios, cerr)
@@ -46,10 +44,7 @@ contains
       &  nam_where('namdyn_ldf', 'rn_cs4')//', rn_cl4, rn_ahm4')
       if (.not. rn_ahmcap > 0._wp) call ctl_stop('the cap of the friction coefficient must be positive.', &
       &  nam_where('namdyn_ldf', 'rn_ahmcap'))
-      nblk = max(768*1024/(30*jpi*(storage_size(1._wp)/8)) - 2*nn_hls, 8)   ! some 30 arrays in 768 kB
-      nblk = min(nblk, jpj - 2*nn_hls)
-      ij = nblk + 2*nn_hls
-      allocate (zdt(jpi, ij), zds(jpi, ij), zlu(jpi, ij), zlv(jpi, ij), zst(jpi, ij), zsf(jpi, ij), zvor(jpi, ij))
+      allocate (zdt(jpi, jpj), zds(jpi, jpj), zlu(jpi, jpj), zlv(jpi, jpj), zst(jpi, jpj), zsf(jpi, jpj), zvor(jpi, jpj))
       allocate (zat(jpi, jpj), zaf(jpi, jpj), e1e2t_2(jpi, jpj), e1e2f_2(jpi, jpj))
       zdt = 0._wp; zds = 0._wp; zlu = 0._wp; zlv = 0._wp; zst = 0._wp; zsf = 0._wp; zvor = 0._wp
       e1e2t_2(:, :) = e1t2*e2t2
@@ -65,27 +60,23 @@ contains
    !!
    !! Dt = e2t/e1t d_i(u/e2u) - e1t/e2t d_j(v/e1v), Ds = e1f/e2f d_j(u/e1u) + e2f/e1f d_i(v/e2v); the wall enters by fmask.
    !! A4 = cs4 dx**4 |D| + cl4 dx**5 |grad zeta| + constant, capped. Source of the form: Griffies & Hallberg (2000).
-   subroutine dyn_ldf(Kbb, Kmm, Krhs)
+   subroutine dyn_ldf(Kbb, Kmm, Krhs, kj1, kj2)
       integer, intent(in) :: Kbb, Kmm, Krhs   !< time levels; thickness is that of now
-      integer :: jk, jb, j1, j2, inj
+      integer, intent(in) :: kj1, kj2         !< rows
+      integer :: jk, j1, j2
       real(wp) :: zcap
       if (.not. ln_dynldf) return
       zcap = rn_ahmcap/(128._wp*rn_Dt)
-      do jb = Njs0, Nje0, nblk
-         j1 = jb - nn_hls
-         j2 = min(jb + nblk - 1, Nje0) + nn_hls
-         inj = j2 - j1 + 1
-         do jk = 1, jpk
-            call deform(inj, uu(:, j1:j2, jk, Kbb), vv(:, j1:j2, jk, Kbb), cdt(:, :, j1:j2), cds(:, :, j1:j2), zdt, zds)
-            call laplace(inj, zdt, zds, cdu(:, :, j1:j2), cdv(:, :, j1:j2), zlu, zlv)
-            call deform(inj, zlu, zlv, cdt(:, :, j1:j2), cds(:, :, j1:j2), zst, zsf)
-            if (rn_cl4 > 0._wp) call leith(inj, uu(:, j1:j2, jk, Kbb), vv(:, j1:j2, jk, Kbb), e1u(:, j1:j2), e2v(:, j1:j2), &
-            &  r1_e1e2f(:, j1:j2), fmask(:, j1:j2, jk), e1e2t_2(:, j1:j2), zvor, zat(:, j1:j2), zaf(:, j1:j2))
-            call stress(inj, zdt, zds, zat(:, j1:j2), zaf(:, j1:j2), e1e2t_2(:, j1:j2), e1e2f_2(:, j1:j2), zcap, &
-            &           e3t(:, j1:j2, jk, Kmm), e3f(:, j1:j2, jk), zst, zsf)
-            call friction(inj, zst, zsf, cdu(:, :, j1:j2), cdv(:, :, j1:j2), r1_e3u(:, j1:j2, jk), r1_e3v(:, j1:j2, jk), &
-            &             uu(:, j1:j2, jk, Krhs), vv(:, j1:j2, jk, Krhs))
-         end do
+      j1 = kj1 - 2
+      j2 = kj2 + 2
+      do jk = 1, jpk
+         if (rn_cl4 > 0._wp) call leith(j2 - j1 + 1, uu(:, j1:j2, jk, Kbb), vv(:, j1:j2, jk, Kbb), e1u(:, j1:j2), e2v(:, j1:j2), &
+         &  r1_e1e2f(:, j1:j2), fmask(:, j1:j2, jk), e1e2t_2(:, j1:j2), zvor, zat(:, j1:j2), zaf(:, j1:j2))
+         call deform(jpi*(j1 - 1), jpi*j2, uu(:, :, jk, Kbb), vv(:, :, jk, Kbb), cdt, cds, zdt, zds)
+         call laplace(jpi*(j1 - 1), jpi*j2, zdt, zds, cdu, cdv, zlu, zlv)
+         call stress(jpi*(j1 - 1), jpi*j2, zlu, zlv, zdt, zds, cdt, cds, zat, zaf, e1e2t_2, e1e2f_2, zcap, e3t(:, :, jk, Kmm), &
+         &           e3f(:, :, jk), zst, zsf)
+         call friction(kj1, kj2, zst, zsf, cdu, cdv, e3t(:, :, jk, Kmm), uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
       end do
    end subroutine dyn_ldf
 
@@ -97,107 +88,100 @@ contains
    !!    along j = cdv: c1 F(i,j) - c2 F(i-1,j) - (c3 S(i,j+1) - c4 S(i,j))
    subroutine metrics()
       integer :: ji, jj
-      allocate (cdt(jpi, 4, jpj), cds(jpi, 4, jpj), cdu(jpi, 4, jpj), cdv(jpi, 4, jpj))
+      allocate (cdt(jpi, jpj, 4), cds(jpi, jpj, 4), cdu(jpi, jpj, 4), cdv(jpi, jpj, 4))
       cdt = 0._wp; cds = 0._wp; cdu = 0._wp; cdv = 0._wp
       do jj = 2, jpj
          do ji = 2, jpi
-            cdt(ji, 1:2, jj) = tmask(ji, jj, 1)*e2_e1t(ji, jj)*r1_e2u(ji:ji - 1:-1, jj)
-            cdt(ji, 3:4, jj) = tmask(ji, jj, 1)*e1_e2t(ji, jj)*r1_e1v(ji, jj:jj - 1:-1)
+            cdt(ji, jj, 1:2) = tmask(ji, jj, 1)*e2_e1t(ji, jj)*r1_e2u(ji:ji - 1:-1, jj)
+            cdt(ji, jj, 3:4) = tmask(ji, jj, 1)*e1_e2t(ji, jj)*r1_e1v(ji, jj:jj - 1:-1)
          end do
       end do
       do jj = 1, jpj - 1
          do ji = 1, jpi - 1
-            cds(ji, 1:2, jj) = fmask(ji, jj, 1)*e1_e2f(ji, jj)*r1_e1u(ji, jj + 1:jj:-1)
-            cds(ji, 3:4, jj) = fmask(ji, jj, 1)*e2_e1f(ji, jj)*r1_e2v(ji + 1:ji:-1, jj)
+            cds(ji, jj, 1:2) = fmask(ji, jj, 1)*e1_e2f(ji, jj)*r1_e1u(ji, jj + 1:jj:-1)
+            cds(ji, jj, 3:4) = fmask(ji, jj, 1)*e2_e1f(ji, jj)*r1_e2v(ji + 1:ji:-1, jj)
          end do
       end do
       do jj = 2, jpj - 1
          do ji = 2, jpi - 1
-            cdu(ji, 1:2, jj) = umask(ji, jj, 1)*r1_e1e2u(ji, jj)*r1_e2u(ji, jj)*e2t2(ji + 1:ji:-1, jj)
-            cdu(ji, 3:4, jj) = umask(ji, jj, 1)*r1_e1e2u(ji, jj)*r1_e1u(ji, jj)*e1f2(ji, jj:jj - 1:-1)
-            cdv(ji, 1:2, jj) = vmask(ji, jj, 1)*r1_e1e2v(ji, jj)*r1_e2v(ji, jj)*e2f2(ji:ji - 1:-1, jj)
-            cdv(ji, 3:4, jj) = vmask(ji, jj, 1)*r1_e1e2v(ji, jj)*r1_e1v(ji, jj)*e1t2(ji, jj + 1:jj:-1)
+            cdu(ji, jj, 1:2) = umask(ji, jj, 1)*r1_e1e2u(ji, jj)*r1_e2u(ji, jj)*e2t2(ji + 1:ji:-1, jj)
+            cdu(ji, jj, 3:4) = umask(ji, jj, 1)*r1_e1e2u(ji, jj)*r1_e1u(ji, jj)*e1f2(ji, jj:jj - 1:-1)
+            cdv(ji, jj, 1:2) = vmask(ji, jj, 1)*r1_e1e2v(ji, jj)*r1_e2v(ji, jj)*e2f2(ji:ji - 1:-1, jj)
+            cdv(ji, jj, 3:4) = vmask(ji, jj, 1)*r1_e1e2v(ji, jj)*r1_e1v(ji, jj)*e1t2(ji, jj + 1:jj:-1)
          end do
       end do
    end subroutine metrics
 
-   pure subroutine deform(kj, pu, pv, pct, pcs, pdt, pds)
-      integer, intent(in) :: kj   ! rows
-      real(wp), intent(in), dimension(jpi, kj) :: pu, pv
-      real(wp), intent(in), dimension(jpi, 4, kj) :: pct, pcs
-      real(wp), intent(inout), dimension(jpi, kj) :: pdt, pds
-      integer :: ji, jj
-      do jj = 1, kj - 1
-         do ji = 1, jpi - 1
-            pds(ji, jj) = (pcs(ji, 1, jj)*pu(ji, jj + 1) - pcs(ji, 2, jj)*pu(ji, jj)) &
-            &           + (pcs(ji, 3, jj)*pv(ji + 1, jj) - pcs(ji, 4, jj)*pv(ji, jj))
-         end do
-      end do
-      do jj = 2, kj
-         do ji = 2, jpi
-            pdt(ji, jj) = (pct(ji, 1, jj)*pu(ji, jj) - pct(ji, 2, jj)*pu(ji - 1, jj)) &
-            &           - (pct(ji, 3, jj)*pv(ji, jj) - pct(ji, 4, jj)*pv(ji, jj - 1))
-         end do
+   ! The three kernels below run over the points k0+1 to k1 of whole rows, one after the other: jn+1 is the point to the east,
+   ! jn+jpi that to the north. One long loop has no ends to treat at every row: a step of
+   ! 48 x 48 x 2 in 32 bit takes 10 % less time. The other terms do the same. What the kernels compute in the first and last
+   ! columns is finite and is not used.
+
+   !> Stretching of all rows but the first, shear of all but the last.
+   pure subroutine deform(k0, k1, pu, pv, pct, pcs, pdt, pds)
+      integer, intent(in) :: k0, k1   ! points before the first row, points up to the last one
+      real(wp), intent(in), dimension(jpi*jpj) :: pu, pv
+      real(wp), intent(in), dimension(jpi*jpj, 4) :: pct, pcs
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: pdt, pds
+      integer :: jn, jr
+      do jn = k0 + 1, k1 - jpi
+         pds(jn) = (pcs(jn, 1)*pu(jn + jpi) - pcs(jn, 2)*pu(jn)) + (pcs(jn, 3)*pv(jn + 1) - pcs(jn, 4)*pv(jn))
+         jr = jn + jpi
+         pdt(jr) = (pct(jr, 1)*pu(jr) - pct(jr, 2)*pu(jr - 1)) - (pct(jr, 3)*pv(jr) - pct(jr, 4)*pv(jr - jpi))
       end do
    end subroutine deform
 
-   pure subroutine laplace(kj, pdt, pds, pcu, pcv, plu, plv)
-      integer, intent(in) :: kj   ! rows
-      real(wp), intent(in), dimension(jpi, kj) :: pdt, pds
-      real(wp), intent(in), dimension(jpi, 4, kj) :: pcu, pcv
-      real(wp), intent(inout), dimension(jpi, kj) :: plu, plv
-      integer :: ji, jj
-      do jj = 2, kj - 1
-         do ji = 2, jpi - 1
-            plu(ji, jj) = (pcu(ji, 1, jj)*pdt(ji + 1, jj) - pcu(ji, 2, jj)*pdt(ji, jj)) &
-            &           + (pcu(ji, 3, jj)*pds(ji, jj) - pcu(ji, 4, jj)*pds(ji, jj - 1))
-            plv(ji, jj) = (pcv(ji, 1, jj)*pds(ji, jj) - pcv(ji, 2, jj)*pds(ji - 1, jj)) &
-            &           - (pcv(ji, 3, jj)*pdt(ji, jj + 1) - pcv(ji, 4, jj)*pdt(ji, jj))
-         end do
+   pure subroutine laplace(k0, k1, pdt, pds, pcu, pcv, plu, plv)
+      integer, intent(in) :: k0, k1
+      real(wp), intent(in), dimension(k0 + 1:k1) :: pdt, pds
+      real(wp), intent(in), dimension(jpi*jpj, 4) :: pcu, pcv
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: plu, plv
+      integer :: jn
+      do jn = k0 + jpi + 1, k1 - jpi
+         plu(jn) = (pcu(jn, 1)*pdt(jn + 1) - pcu(jn, 2)*pdt(jn)) + (pcu(jn, 3)*pds(jn) - pcu(jn, 4)*pds(jn - jpi))
+         plv(jn) = (pcv(jn, 1)*pds(jn) - pcv(jn, 2)*pds(jn - 1)) - (pcv(jn, 3)*pdt(jn + jpi) - pcv(jn, 4)*pdt(jn))
       end do
    end subroutine laplace
 
-   !> Multiply the deformation of the Laplacian by h A4. |D| = sqrt(Dt**2 + Ds**2), squares averaged to the other point.
-   pure subroutine stress(kj, pdt, pds, pat, paf, pe4t, pe4f, pcap, pe3t, pe3f, pst, psf)
-      integer, intent(in) :: kj   ! rows
-      real(wp), intent(in), dimension(jpi, kj) :: pdt, pds, pat, paf, pe3t, pe3f
-      real(wp), intent(in), dimension(jpi, kj) :: pe4t, pe4f
+   !> Deformation of the Laplacian, times h A4. |D| = sqrt(Dt**2 + Ds**2), squares averaged to the other point.
+   pure subroutine stress(k0, k1, pu, pv, pdt, pds, pct, pcs, pat, paf, pe4t, pe4f, pcap, pe3t, pe3f, pst, psf)
+      integer, intent(in) :: k0, k1
+      real(wp), intent(in), dimension(k0 + 1:k1) :: pu, pv, pdt, pds
+      real(wp), intent(in), dimension(jpi*jpj, 4) :: pct, pcs
+      real(wp), intent(in), dimension(jpi*jpj) :: pat, paf, pe4t, pe4f, pe3t, pe3f
       real(wp), intent(in) :: pcap
-      real(wp), intent(inout), dimension(jpi, kj) :: pst, psf
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: pst, psf
       real(wp) :: zd
-      integer :: ji, jj
-      do jj = 3, kj - 1
-         do ji = Nis0, Nie0 + 1
-            zd = sqrt(pdt(ji, jj)*pdt(ji, jj) &
-            &  + 0.25_wp*((pds(ji, jj)*pds(ji, jj) + pds(ji - 1, jj)*pds(ji - 1, jj)) &
-            &           + (pds(ji, jj - 1)*pds(ji, jj - 1) + pds(ji - 1, jj - 1)*pds(ji - 1, jj - 1))))
-            pst(ji, jj) = pst(ji, jj)*(pe3t(ji, jj)*(pe4t(ji, jj)*min(rn_cs4*zd + pat(ji, jj), pcap)))
-         end do
+      integer :: jn
+      do jn = k0 + 2*jpi + 1, k1 - jpi
+         zd = sqrt(pdt(jn)*pdt(jn) + 0.25_wp*((pds(jn)*pds(jn) + pds(jn - 1)*pds(jn - 1)) &
+         &                                  + (pds(jn - jpi)*pds(jn - jpi) + pds(jn - jpi - 1)*pds(jn - jpi - 1))))
+         pst(jn) = ((pct(jn, 1)*pu(jn) - pct(jn, 2)*pu(jn - 1)) - (pct(jn, 3)*pv(jn) - pct(jn, 4)*pv(jn - jpi))) &
+         &         *(pe3t(jn)*(pe4t(jn)*min(rn_cs4*zd + pat(jn), pcap)))
       end do
-      do jj = 2, kj - 2
-         do ji = Nis0 - 1, Nie0
-            zd = sqrt(pds(ji, jj)*pds(ji, jj) &
-            &  + 0.25_wp*((pdt(ji, jj)*pdt(ji, jj) + pdt(ji + 1, jj)*pdt(ji + 1, jj)) &
-            &           + (pdt(ji, jj + 1)*pdt(ji, jj + 1) + pdt(ji + 1, jj + 1)*pdt(ji + 1, jj + 1))))
-            psf(ji, jj) = psf(ji, jj)*(pe3f(ji, jj)*(pe4f(ji, jj)*min(rn_cs4*zd + paf(ji, jj), pcap)))
-         end do
+      do jn = k0 + jpi + 1, k1 - 2*jpi
+         zd = sqrt(pds(jn)*pds(jn) + 0.25_wp*((pdt(jn)*pdt(jn) + pdt(jn + 1)*pdt(jn + 1)) &
+         &                                  + (pdt(jn + jpi)*pdt(jn + jpi) + pdt(jn + jpi + 1)*pdt(jn + jpi + 1))))
+         psf(jn) = ((pcs(jn, 1)*pu(jn + jpi) - pcs(jn, 2)*pu(jn)) + (pcs(jn, 3)*pv(jn + 1) - pcs(jn, 4)*pv(jn))) &
+         &         *(pe3f(jn)*(pe4f(jn)*min(rn_cs4*zd + paf(jn), pcap)))
       end do
    end subroutine stress
 
-   pure subroutine friction(kj, pst, psf, pcu, pcv, pr3u, pr3v, pru, prv)
-      integer, intent(in) :: kj   ! rows
-      real(wp), intent(in), dimension(jpi, kj) :: pst, psf, pr3u, pr3v
-      real(wp), intent(in), dimension(jpi, 4, kj) :: pcu, pcv
-      real(wp), intent(inout), dimension(jpi, kj) :: pru, prv
+   pure subroutine friction(kj1, kj2, pst, psf, pcu, pcv, pe3t, pru, prv)
+      integer, intent(in) :: kj1, kj2   ! rows
+      real(wp), intent(in), dimension(jpi, kj1 - 2:kj2 + 2) :: pst, psf
+      real(wp), intent(in), dimension(jpi, jpj) :: pe3t
+      real(wp), intent(in), dimension(jpi, jpj, 4) :: pcu, pcv
+      real(wp), intent(inout), dimension(jpi, jpj) :: pru, prv
       integer :: ji, jj
-      do jj = 3, kj - 2
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
-            pru(ji, jj) = pru(ji, jj) - pr3u(ji, jj) &
-            &             *((pcu(ji, 1, jj)*pst(ji + 1, jj) - pcu(ji, 2, jj)*pst(ji, jj)) &
-            &           + (pcu(ji, 3, jj)*psf(ji, jj) - pcu(ji, 4, jj)*psf(ji, jj - 1)))
-            prv(ji, jj) = prv(ji, jj) - pr3v(ji, jj) &
-            &             *((pcv(ji, 1, jj)*psf(ji, jj) - pcv(ji, 2, jj)*psf(ji - 1, jj)) &
-            &           - (pcv(ji, 3, jj)*pst(ji, jj + 1) - pcv(ji, 4, jj)*pst(ji, jj)))
+            pru(ji, jj) = pru(ji, jj) - (1._wp/(0.5_wp*(pe3t(ji, jj) + pe3t(ji + 1, jj)))) &
+            &             *((pcu(ji, jj, 1)*pst(ji + 1, jj) - pcu(ji, jj, 2)*pst(ji, jj)) &
+            &           + (pcu(ji, jj, 3)*psf(ji, jj) - pcu(ji, jj, 4)*psf(ji, jj - 1)))
+            prv(ji, jj) = prv(ji, jj) - (1._wp/(0.5_wp*(pe3t(ji, jj) + pe3t(ji, jj + 1)))) &
+            &             *((pcv(ji, jj, 1)*psf(ji, jj) - pcv(ji, jj, 2)*psf(ji - 1, jj)) &
+            &           - (pcv(ji, jj, 3)*pst(ji, jj + 1) - pcv(ji, jj, 4)*pst(ji, jj)))
          end do
       end do
    end subroutine friction

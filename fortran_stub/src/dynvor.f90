@@ -13,39 +13,42 @@ module dynvor
 contains
 
    !> Add the vorticity flux q (h v), -q (h u), with q = (f + zeta) / h at corners, averaged over the twelve triads.
+   !! All layers have one coast.
    !! Source: Arakawa & Hsu (1990), as described in the NEMO reference manual.
-   subroutine dyn_vor(Kmm, Krhs)
+   subroutine dyn_vor(Kmm, Krhs, kj1, kj2)
       integer, intent(in) :: Kmm, Krhs   !< time levels
+      integer, intent(in) :: kj1, kj2    !< rows
       integer :: jk
       if (.not. allocated(zpv)) allocate (zpv(jpi, jpj))
       do jk = 1, jpk
-         call potvor(uu(:, :, jk, Kmm), vv(:, :, jk, Kmm), e1u, e2v, r1_e1e2f, fmask(:, :, jk), ff_f, e3f(:, :, jk), zpv)
-         call fluxes(uflx(:, :, jk), vflx(:, :, jk), zpv, r1_e1u, r1_e2v, uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
+         call potvor(jpi*(kj1 - 2), jpi*(kj2 + 1), uu(:, :, jk, Kmm), vv(:, :, jk, Kmm), e1u, e2v, r1_e1e2f, fmask(:, :, 1), &
+         &           ff_f, e3f(:, :, jk), zpv)
+         call fluxes(kj1, kj2, uflx(:, :, jk), vflx(:, :, jk), zpv, r1_e1u, r1_e2v, uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
       end do
    end subroutine dyn_vor
 
-   pure subroutine potvor(pu, pv, pe1u, pe2v, pr1f, pfm, pff, pe3f, ppv)
-      real(wp), intent(in), dimension(jpi, jpj) :: pu, pv, pe1u, pe2v, pr1f, pfm, pff, pe3f
-      real(wp), intent(inout), dimension(jpi, jpj) :: ppv
-      integer :: ji, jj
-      do jj = 1, jpj - 1
-         do ji = 1, jpi - 1
-            ppv(ji, jj) = (pff(ji, jj) + ((pe2v(ji + 1, jj)*pv(ji + 1, jj) - pe2v(ji, jj)*pv(ji, jj)) &
-            &                           - (pe1u(ji, jj + 1)*pu(ji, jj + 1) - pe1u(ji, jj)*pu(ji, jj))) &
-            &             *pr1f(ji, jj)*pfm(ji, jj))/pe3f(ji, jj)
-         end do
+   pure subroutine potvor(k0, k1, pu, pv, pe1u, pe2v, pr1f, pfm, pff, pe3f, ppv)
+      integer, intent(in) :: k0, k1   ! points before the first row, points up to the last one
+      real(wp), intent(in), dimension(jpi*jpj) :: pu, pv, pe1u, pe2v, pr1f, pfm, pff, pe3f
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: ppv
+      integer :: jn
+      do jn = k0 + 1, k1
+         ppv(jn) = (pff(jn) + ((pe2v(jn + 1)*pv(jn + 1) - pe2v(jn)*pv(jn)) - (pe1u(jn + jpi)*pu(jn + jpi) - pe1u(jn)*pu(jn))) &
+         &                    *pr1f(jn)*pfm(jn))/pe3f(jn)
       end do
    end subroutine potvor
 
    !> The triad at the north-east of a cell is the sum of q over its corners NW, NE and SE; and so on round the cell.
    !! The u face takes NE and SE of the cell to its west, NW and SW of the cell to its east; the v face likewise.
-   pure subroutine fluxes(puf, pvf, pq, pr1u, pr1v, pru, prv)
-      real(wp), intent(in), dimension(jpi, jpj) :: puf, pvf, pq, pr1u, pr1v
+   pure subroutine fluxes(kj1, kj2, puf, pvf, pq, pr1u, pr1v, pru, prv)
+      integer, intent(in) :: kj1, kj2
+      real(wp), intent(in), dimension(jpi, jpj) :: puf, pvf, pr1u, pr1v
+      real(wp), intent(in), dimension(jpi, kj1 - 1:kj2 + 1) :: pq
       real(wp), intent(inout), dimension(jpi, jpj) :: pru, prv
       real(wp), parameter :: r1_12 = 1._wp/12._wp
       real(wp) :: zne, znw, zse, zsw, zcol, zrow
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             zcol = pq(ji, jj) + pq(ji, jj - 1)      ! the two corners of the u face
             zne = zcol + pq(ji - 1, jj)

@@ -1,10 +1,10 @@
 !> Momentum closure of Zanna & Bolton (2020).
 module dynzb20
    use par_kind, only: wp
-   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0, Njs0, Nje0
+   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0
    use dom_oce, only: fmask, tmask, umask, vmask, e1t2, e2t2, e1f2, e2f2, e1_e2t, e2_e1t, e1_e2f, e2_e1f, e1u, e2v, &
    &  r1_e1u, r1_e2u, r1_e1v, r1_e2v, r1_e1e2u, r1_e1e2v, r1_e1e2f
-   use oce, only: uu, vv, e3t, e3f, r1_e3u, r1_e3v
+   use oce, only: uu, vv, e3t, e3f
    use lib_mpp, only: ctl_stop
    use in_out_manager, only: lwp, numout
    use namread, only: nam_next, nam_check, nam_where, cnam, cerr
@@ -40,22 +40,24 @@ contains
    !!    T = -kappa [[-zeta Ds, zeta Dt], [zeta Dt, zeta Ds]] - kappa/2 (zeta**2 + Ds**2 + Dt**2) I,
    !! zeta = v_x - u_y, Ds = u_y + v_x, Dt = u_x - v_y. Products are formed at corners, then averaged to T points.
    !! Source: Zanna & Bolton (2020), eq. 6; form as in MOM6.
-   subroutine dyn_zb20(Kmm, Krhs)
+   subroutine dyn_zb20(Kmm, Krhs, kj1, kj2)
       integer, intent(in) :: Kmm, Krhs   !< time levels
+      integer, intent(in) :: kj1, kj2    !< rows
       integer :: jk
       if (.not. ln_zb20) return
       do jk = 1, jpk
-         call gradients(uu(:, :, jk, Kmm), vv(:, :, jk, Kmm), fmask(:, :, jk), tmask(:, :, jk))
-         call products(e3t(:, :, jk, Kmm), e3f(:, :, jk), tmask(:, :, jk))
-         call divergence(r1_e3u(:, :, jk), r1_e3v(:, :, jk), umask(:, :, jk), vmask(:, :, jk), &
-         &               uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
+         call gradients(kj1, kj2, uu(:, :, jk, Kmm), vv(:, :, jk, Kmm), fmask(:, :, jk), tmask(:, :, jk))
+         call products(kj1, kj2, e3t(:, :, jk, Kmm), e3f(:, :, jk), tmask(:, :, jk))
+         call divergence(kj1, kj2, e3t(:, :, jk, Kmm), umask(:, :, jk), vmask(:, :, jk), uu(:, :, jk, Krhs), &
+         &               vv(:, :, jk, Krhs))
       end do
    end subroutine dyn_zb20
 
-   subroutine gradients(pu, pv, pfm, ptm)
+   subroutine gradients(kj1, kj2, pu, pv, pfm, ptm)
+      integer, intent(in) :: kj1, kj2
       real(wp), intent(in), dimension(jpi, jpj) :: pu, pv, pfm, ptm
       integer :: ji, jj
-      do jj = 1, jpj - 1
+      do jj = kj1 - 1, kj2 + 1
          do ji = 1, jpi - 1
             zvor(ji, jj) = ((e2v(ji + 1, jj)*pv(ji + 1, jj) - e2v(ji, jj)*pv(ji, jj)) &
             &             - (e1u(ji, jj + 1)*pu(ji, jj + 1) - e1u(ji, jj)*pu(ji, jj)))*r1_e1e2f(ji, jj)*pfm(ji, jj)
@@ -63,7 +65,7 @@ contains
             &            + e2_e1f(ji, jj)*(pv(ji + 1, jj)*r1_e2v(ji + 1, jj) - pv(ji, jj)*r1_e2v(ji, jj)))*pfm(ji, jj)
          end do
       end do
-      do jj = 2, jpj
+      do jj = kj1 - 1, kj2 + 1
          do ji = 2, jpi
             zdt(ji, jj) = (e2_e1t(ji, jj)*(pu(ji, jj)*r1_e2u(ji, jj) - pu(ji - 1, jj)*r1_e2u(ji - 1, jj)) &
             &            - e1_e2t(ji, jj)*(pv(ji, jj)*r1_e1v(ji, jj) - pv(ji, jj - 1)*r1_e1v(ji, jj - 1)))*ptm(ji, jj)
@@ -71,11 +73,12 @@ contains
       end do
    end subroutine gradients
 
-   subroutine products(pe3t, pe3f, ptm)
+   subroutine products(kj1, kj2, pe3t, pe3f, ptm)
+      integer, intent(in) :: kj1, kj2
       real(wp), intent(in), dimension(jpi, jpj) :: pe3t, pe3f, ptm
       real(wp) :: zht
       integer :: ji, jj
-      do jj = Njs0, Nje0 + 1
+      do jj = kj1, kj2 + 1
          do ji = Nis0, Nie0 + 1
             zht = pe3t(ji, jj)*ptm(ji, jj)
             zp(ji, jj) = zht*(0.25_wp*((zvor(ji, jj)*zds(ji, jj) + zvor(ji - 1, jj)*zds(ji - 1, jj)) &
@@ -87,7 +90,7 @@ contains
             &               + zdt(ji, jj)*zdt(ji, jj)))
          end do
       end do
-      do jj = Njs0 - 1, Nje0
+      do jj = kj1 - 1, kj2
          do ji = Nis0 - 1, Nie0
             zr(ji, jj) = pe3f(ji, jj)*(zvor(ji, jj)*(0.25_wp*((zdt(ji, jj) + zdt(ji + 1, jj)) &
             &                                              + (zdt(ji, jj + 1) + zdt(ji + 1, jj + 1)))))
@@ -95,17 +98,18 @@ contains
       end do
    end subroutine products
 
-   subroutine divergence(pr3u, pr3v, pum, pvm, pru, prv)
-      real(wp), intent(in), dimension(jpi, jpj) :: pr3u, pr3v, pum, pvm
+   subroutine divergence(kj1, kj2, pe3t, pum, pvm, pru, prv)
+      integer, intent(in) :: kj1, kj2
+      real(wp), intent(in), dimension(jpi, jpj) :: pe3t, pum, pvm
       real(wp), intent(inout), dimension(jpi, jpj) :: pru, prv
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
-            pru(ji, jj) = pru(ji, jj) + rn_zb_kappa*pum(ji, jj)*pr3u(ji, jj) &
+            pru(ji, jj) = pru(ji, jj) + rn_zb_kappa*pum(ji, jj)*(1._wp/(0.5_wp*(pe3t(ji, jj) + pe3t(ji + 1, jj)))) &
             &  *(((e2t2(ji + 1, jj)*zp(ji + 1, jj) - e2t2(ji, jj)*zp(ji, jj))*r1_e2u(ji, jj) &
             &   - (e1f2(ji, jj)*zr(ji, jj) - e1f2(ji, jj - 1)*zr(ji, jj - 1))*r1_e1u(ji, jj))*r1_e1e2u(ji, jj) &
             &   - (zq(ji + 1, jj) - zq(ji, jj))*r1_e1u(ji, jj))
-            prv(ji, jj) = prv(ji, jj) + rn_zb_kappa*pvm(ji, jj)*pr3v(ji, jj) &
+            prv(ji, jj) = prv(ji, jj) + rn_zb_kappa*pvm(ji, jj)*(1._wp/(0.5_wp*(pe3t(ji, jj) + pe3t(ji, jj + 1)))) &
             &  *((-(e1t2(ji, jj + 1)*zp(ji, jj + 1) - e1t2(ji, jj)*zp(ji, jj))*r1_e1v(ji, jj) &
             &   - (e2f2(ji, jj)*zr(ji, jj) - e2f2(ji - 1, jj)*zr(ji - 1, jj))*r1_e2v(ji, jj))*r1_e1e2v(ji, jj) &
             &   - (zq(ji, jj + 1) - zq(ji, jj))*r1_e2v(ji, jj))

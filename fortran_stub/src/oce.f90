@@ -13,8 +13,6 @@ module oce
    real(wp), public, allocatable :: e3t(:, :, :, :)     !< layer thickness at T points [m] (i,j,k,time); e3t_0 on land
    real(wp), public, allocatable :: ts(:, :, :, :, :)   !< tracers of layer 1 [degC] (i,j,1,tracer,time)
 
-   real(wp), public, allocatable :: e3u(:, :, :), e3v(:, :, :)        !< now thickness of the faces [m]
-   real(wp), public, allocatable :: r1_e3u(:, :, :), r1_e3v(:, :, :)  !< their inverses [m-1]
    real(wp), public, allocatable :: e3f(:, :, :)                      !< now thickness of the corners: mean of their wet cells [m]
    real(wp), public, allocatable :: uflx(:, :, :), vflx(:, :, :)      !< now transports of the faces [m3 s-1]
 
@@ -23,9 +21,8 @@ contains
    !> Allocate the state of this rank.
    subroutine oce_alloc()
       allocate (uu(jpi, jpj, jpk, jpt), vv(jpi, jpj, jpk, jpt), e3t(jpi, jpj, jpk, jpt), ts(jpi, jpj, 1, jpts, jpt))
-      allocate (e3u(jpi, jpj, jpk), e3v(jpi, jpj, jpk), r1_e3u(jpi, jpj, jpk), r1_e3v(jpi, jpj, jpk))
       allocate (e3f(jpi, jpj, jpk), uflx(jpi, jpj, jpk), vflx(jpi, jpj, jpk))
       uu = 0._wp; vv = 0._wp; e3t = 0._wp; ts = 0._wp
-      e3u = 1._wp; e3v = 1._wp; r1_e3u = 1._wp; r1_e3v = 1._wp; e3f = 1._wp; uflx = 0._wp; vflx = 0._wp
+      e3f = 1._wp; uflx = 0._wp; vflx = 0._wp
    end subroutine oce_alloc
 end module oce

@@ -1,7 +1,7 @@
 !> Leapfrog step and Asselin filter.
 module oce_nxt
    use par_kind, only: wp
-   use par_oce, only: jpi, jpj, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
+   use par_oce, only: jpi, jpj, jpk, jp_tem, Nis0, Nie0
    use dom_oce, only: rDt, rn_atfp, tmask, umask, vmask
    use oce, only: uu, vv, e3t, ts
    implicit none
@@ -11,20 +11,23 @@ module oce_nxt
 contains
 
    !> u(after) = u(before) + rDt du/dt, on the interior; the right-hand side stands in the after level.
-   subroutine dyn_nxt(Kbb, Kaa)
+   !! All layers have one coast.
+   subroutine dyn_nxt(Kbb, Kaa, kj1, kj2)
       integer, intent(in) :: Kbb, Kaa   !< time levels
+      integer, intent(in) :: kj1, kj2   !< rows
       integer :: jk
       do jk = 1, jpk
-         call leap(uu(:, :, jk, Kbb), umask(:, :, jk), uu(:, :, jk, Kaa))
-         call leap(vv(:, :, jk, Kbb), vmask(:, :, jk), vv(:, :, jk, Kaa))
+         call leap(kj1, kj2, uu(:, :, jk, Kbb), umask(:, :, 1), uu(:, :, jk, Kaa))
+         call leap(kj1, kj2, vv(:, :, jk, Kbb), vmask(:, :, 1), vv(:, :, jk, Kaa))
       end do
    end subroutine dyn_nxt
 
-   pure subroutine leap(pb, pmask, pa)
+   pure subroutine leap(kj1, kj2, pb, pmask, pa)
+      integer, intent(in) :: kj1, kj2
       real(wp), intent(in), dimension(jpi, jpj) :: pb, pmask
       real(wp), intent(inout) :: pa(jpi, jpj)
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             pa(ji, jj) = (pb(ji, jj) + rDt*pa(ji, jj))*pmask(ji, jj)
          end do
@@ -32,10 +35,11 @@ contains
    end subroutine leap
 
    !> T(after) = (h T(before) + rDt d(h T)/dt) / h(after), on the interior.
-   subroutine tra_nxt(Kbb, Kaa)
+   subroutine tra_nxt(Kbb, Kaa, kj1, kj2)
       integer, intent(in) :: Kbb, Kaa   !< time levels
+      integer, intent(in) :: kj1, kj2   !< rows
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             ts(ji, jj, 1, jp_tem, Kaa) = (e3t(ji, jj, 1, Kbb)*ts(ji, jj, 1, jp_tem, Kbb) + rDt*ts(ji, jj, 1, jp_tem, Kaa)) &
             &                            /e3t(ji, jj, 1, Kaa)*tmask(ji, jj, 1)

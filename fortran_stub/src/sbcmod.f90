@@ -1,10 +1,10 @@
 !> Forcing: wind stress, surface restoring of the tracer, and linear drag; annual cycle of wind and restoring.
 module sbcmod
    use par_kind, only: wp, dp
-   use par_oce, only: jpi, jpj, jpk, jpmaxlay, Nis0, Nie0, Njs0, Nje0
+   use par_oce, only: jpi, jpj, jpk, jpmaxlay, Nis0, Nie0
    use dom_oce, only: gphit
    use usrdef, only: rn_dx, rly
-   use oce, only: uu, vv, r1_e3u
+   use oce, only: uu, vv, e3t
    use daymod, only: ryear_frac
    use lib_mpp, only: ctl_stop
    use in_out_manager, only: lc, lwp, numout
@@ -89,33 +89,37 @@ contains
    end subroutine sbc
 
    !> Add the wind, tau / (rho0 h), to layer 1.
-   subroutine dyn_sbc(Krhs)
-      integer, intent(in) :: Krhs   !< time level of the right-hand side
+   subroutine dyn_sbc(Kmm, Krhs, kj1, kj2)
+      integer, intent(in) :: Kmm, Krhs   !< time levels
+      integer, intent(in) :: kj1, kj2    !< rows
       integer :: ji, jj
       real(wp) :: zr1
       zr1 = 1._wp/rn_rho0
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
-            uu(ji, jj, 1, Krhs) = uu(ji, jj, 1, Krhs) + utau(ji, jj)*zr1*r1_e3u(ji, jj, 1)
+            uu(ji, jj, 1, Krhs) = uu(ji, jj, 1, Krhs) &
+            &  + utau(ji, jj)*zr1*(1._wp/(0.5_wp*(e3t(ji, jj, 1, Kmm) + e3t(ji + 1, jj, 1, Kmm))))
          end do
       end do
    end subroutine dyn_sbc
 
    !> Add the linear drag -r u of the before velocity.
-   subroutine dyn_drg(Kbb, Krhs)
+   subroutine dyn_drg(Kbb, Krhs, kj1, kj2)
       integer, intent(in) :: Kbb, Krhs   !< time levels
+      integer, intent(in) :: kj1, kj2    !< rows
       integer :: jk
       do jk = 1, jpk
-         call drag(rn_drg(jk), uu(:, :, jk, Kbb), vv(:, :, jk, Kbb), uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
+         call drag(kj1, kj2, rn_drg(jk), uu(:, :, jk, Kbb), vv(:, :, jk, Kbb), uu(:, :, jk, Krhs), vv(:, :, jk, Krhs))
       end do
    end subroutine dyn_drg
 
-   pure subroutine drag(pr, pu, pv, pru, prv)
+   pure subroutine drag(kj1, kj2, pr, pu, pv, pru, prv)
+      integer, intent(in) :: kj1, kj2
       real(wp), intent(in) :: pr
       real(wp), intent(in), dimension(jpi, jpj) :: pu, pv
       real(wp), intent(inout), dimension(jpi, jpj) :: pru, prv
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             pru(ji, jj) = pru(ji, jj) - pr*pu(ji, jj)
             prv(ji, jj) = prv(ji, jj) - pr*pv(ji, jj)

@@ -1,9 +1,9 @@
 !> Tracer of layer 1: advection (UBS), diffusion, restoring. The right-hand side is that of the content h T [degC m s-1].
 module traadv
    use par_kind, only: wp
-   use par_oce, only: jpi, jpj, Nis0, Nie0, Njs0, Nje0, jp_tem
+   use par_oce, only: jpi, jpj, Nis0, Nie0, jp_tem
    use dom_oce, only: umask, vmask, r1_e1e2t, e2u, e1v, r1_e1u, r1_e2v
-   use oce, only: ts, e3t, e3u, e3v, uflx, vflx
+   use oce, only: ts, e3t, uflx, vflx
    use sbcmod, only: tstar, r1_trelax
    use lib_mpp, only: ctl_stop
    use in_out_manager, only: lwp, numout
@@ -37,27 +37,34 @@ contains
       if (lwp) write (numout, '(a,l1,a,es10.3)') ' tra_init: tracer ', ln_tra, ', diffusivity ', rn_aht
    end subroutine tra_init
 
-   !> Add -div of the upstream-biased flux: U (T(i) + T(i+1))/2 of now, minus U/6 times the upstream curvature of before.
-   !! Source: Shchepetkin & McWilliams (2005), third order; the lagged curvature is the dissipative part.
-   subroutine tra_adv(Kbb, Kmm, Krhs)
+   !> Begin the right-hand side with -div of the upstream-biased flux: U (T(i) + T(i+1))/2 of now, minus U/6 times the upstream
+   !! curvature of before. Source: Shchepetkin & McWilliams (2005), third order; the lagged curvature is the dissipative part.
+   subroutine tra_adv(Kbb, Kmm, Krhs, kj1, kj2)
       integer, intent(in) :: Kbb, Kmm, Krhs   !< time levels
-      call curvature(ts(:, :, 1, jp_tem, Kbb), umask(:, :, 1), vmask(:, :, 1), zcx, zcy)
-      call ubs(ts(:, :, 1, jp_tem, Kmm), uflx(:, :, 1), vflx(:, :, 1), zcx, zcy, zfx, zfy)
-      call divergence(zfx, zfy, r1_e1e2t, ts(:, :, 1, jp_tem, Krhs))
+      integer, intent(in) :: kj1, kj2         !< rows
+      integer :: in0, in1
+      in0 = jpi*(kj1 - 2)
+      in1 = jpi*(kj2 + 1)
+      call curvature(in0, in1, ts(:, :, 1, jp_tem, Kbb), umask(:, :, 1), vmask(:, :, 1), zcx, zcy)
+      call ubs(in0, in1, ts(:, :, 1, jp_tem, Kmm), uflx(:, :, 1), vflx(:, :, 1), zcx, zcy, zfx, zfy)
+      ts(:, kj1:kj2, 1, jp_tem, Krhs) = 0._wp
+      call divergence(kj1, kj2, zfx, zfy, r1_e1e2t, ts(:, :, 1, jp_tem, Krhs))
    end subroutine tra_adv
 
    !> Add the divergence of h kappa grad T of before.
-   subroutine tra_ldf(Kbb, Krhs)
-      integer, intent(in) :: Kbb, Krhs   !< time levels
-      call diffusion(ts(:, :, 1, jp_tem, Kbb), e3u(:, :, 1), e3v(:, :, 1), zax, zay, zfx, zfy)
-      call divergence(zfx, zfy, r1_e1e2t, ts(:, :, 1, jp_tem, Krhs))
+   subroutine tra_ldf(Kbb, Kmm, Krhs, kj1, kj2)
+      integer, intent(in) :: Kbb, Kmm, Krhs   !< time levels; thickness is that of now
+      integer, intent(in) :: kj1, kj2         !< rows
+      call diffusion(jpi*(kj1 - 2), jpi*(kj2 + 1), ts(:, :, 1, jp_tem, Kbb), e3t(:, :, 1, Kmm), zax, zay, zfx, zfy)
+      call divergence(kj1, kj2, zfx, zfy, r1_e1e2t, ts(:, :, 1, jp_tem, Krhs))
    end subroutine tra_ldf
 
    !> Add the restoring h (T* - T)/tau of before.
-   subroutine tra_sbc(Kbb, Kmm, Krhs)
+   subroutine tra_sbc(Kbb, Kmm, Krhs, kj1, kj2)
       integer, intent(in) :: Kbb, Kmm, Krhs   !< time levels
+      integer, intent(in) :: kj1, kj2         !< rows
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             ts(ji, jj, 1, jp_tem, Krhs) = ts(ji, jj, 1, jp_tem, Krhs) &
             &  + e3t(ji, jj, 1, Kmm)*(r1_trelax*(tstar(ji, jj) - ts(ji, jj, 1, jp_tem, Kbb)))
@@ -65,50 +72,52 @@ contains
       end do
    end subroutine tra_sbc
 
-   pure subroutine curvature(pt, pum, pvm, pcx, pcy)
-      real(wp), intent(in), dimension(jpi, jpj) :: pt, pum, pvm
-      real(wp), intent(inout), dimension(jpi, jpj) :: pcx, pcy
-      integer :: ji, jj
-      do jj = 2, jpj - 1
-         do ji = 2, jpi - 1
-            pcx(ji, jj) = (pt(ji + 1, jj) - pt(ji, jj))*pum(ji, jj) - (pt(ji, jj) - pt(ji - 1, jj))*pum(ji - 1, jj)
-            pcy(ji, jj) = (pt(ji, jj + 1) - pt(ji, jj))*pvm(ji, jj) - (pt(ji, jj) - pt(ji, jj - 1))*pvm(ji, jj - 1)
-         end do
+   ! Points k0+1 to k1 of whole rows, one after the other, from one row south to one row north of the row range.
+
+   pure subroutine curvature(k0, k1, pt, pum, pvm, pcx, pcy)
+      integer, intent(in) :: k0, k1
+      real(wp), intent(in), dimension(jpi*jpj) :: pt, pum, pvm
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: pcx, pcy
+      integer :: jn
+      do jn = k0 + 1, k1
+         pcx(jn) = (pt(jn + 1) - pt(jn))*pum(jn) - (pt(jn) - pt(jn - 1))*pum(jn - 1)
+         pcy(jn) = (pt(jn + jpi) - pt(jn))*pvm(jn) - (pt(jn) - pt(jn - jpi))*pvm(jn - jpi)
       end do
    end subroutine curvature
 
-   pure subroutine ubs(pt, puf, pvf, pcx, pcy, pfx, pfy)
-      real(wp), intent(in), dimension(jpi, jpj) :: pt, puf, pvf, pcx, pcy
-      real(wp), intent(inout), dimension(jpi, jpj) :: pfx, pfy
+   pure subroutine ubs(k0, k1, pt, puf, pvf, pcx, pcy, pfx, pfy)
+      integer, intent(in) :: k0, k1
+      real(wp), intent(in), dimension(jpi*jpj) :: pt, puf, pvf
+      real(wp), intent(in), dimension(k0 + 1:k1) :: pcx, pcy
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: pfx, pfy
       real(wp), parameter :: r1_12 = 1._wp/12._wp
-      integer :: ji, jj
-      do jj = Njs0 - 1, Nje0
-         do ji = Nis0 - 1, Nie0
-            pfx(ji, jj) = 0.5_wp*puf(ji, jj)*(pt(ji, jj) + pt(ji + 1, jj)) &
-            &  - r1_12*((puf(ji, jj) + abs(puf(ji, jj)))*pcx(ji, jj) + (puf(ji, jj) - abs(puf(ji, jj)))*pcx(ji + 1, jj))
-            pfy(ji, jj) = 0.5_wp*pvf(ji, jj)*(pt(ji, jj) + pt(ji, jj + 1)) &
-            &  - r1_12*((pvf(ji, jj) + abs(pvf(ji, jj)))*pcy(ji, jj) + (pvf(ji, jj) - abs(pvf(ji, jj)))*pcy(ji, jj + 1))
-         end do
+      integer :: jn
+      do jn = k0 + 1, k1 - jpi
+         pfx(jn) = 0.5_wp*puf(jn)*(pt(jn) + pt(jn + 1)) &
+         &  - r1_12*((puf(jn) + abs(puf(jn)))*pcx(jn) + (puf(jn) - abs(puf(jn)))*pcx(jn + 1))
+         pfy(jn) = 0.5_wp*pvf(jn)*(pt(jn) + pt(jn + jpi)) &
+         &  - r1_12*((pvf(jn) + abs(pvf(jn)))*pcy(jn) + (pvf(jn) - abs(pvf(jn)))*pcy(jn + jpi))
       end do
    end subroutine ubs
 
-   pure subroutine diffusion(pt, pe3u, pe3v, pax, pay, pfx, pfy)
-      real(wp), intent(in), dimension(jpi, jpj) :: pt, pe3u, pe3v, pax, pay
-      real(wp), intent(inout), dimension(jpi, jpj) :: pfx, pfy
-      integer :: ji, jj
-      do jj = Njs0 - 1, Nje0
-         do ji = Nis0 - 1, Nie0
-            pfx(ji, jj) = -pax(ji, jj)*pe3u(ji, jj)*(pt(ji + 1, jj) - pt(ji, jj))
-            pfy(ji, jj) = -pay(ji, jj)*pe3v(ji, jj)*(pt(ji, jj + 1) - pt(ji, jj))
-         end do
+   pure subroutine diffusion(k0, k1, pt, pe3t, pax, pay, pfx, pfy)
+      integer, intent(in) :: k0, k1
+      real(wp), intent(in), dimension(jpi*jpj) :: pt, pe3t, pax, pay
+      real(wp), intent(inout), dimension(k0 + 1:k1) :: pfx, pfy
+      integer :: jn
+      do jn = k0 + 1, k1 - jpi
+         pfx(jn) = -pax(jn)*(0.5_wp*(pe3t(jn) + pe3t(jn + 1)))*(pt(jn + 1) - pt(jn))
+         pfy(jn) = -pay(jn)*(0.5_wp*(pe3t(jn) + pe3t(jn + jpi)))*(pt(jn + jpi) - pt(jn))
       end do
    end subroutine diffusion
 
-   pure subroutine divergence(pfx, pfy, pr1, prhs)
-      real(wp), intent(in), dimension(jpi, jpj) :: pfx, pfy, pr1
+   pure subroutine divergence(kj1, kj2, pfx, pfy, pr1, prhs)
+      integer, intent(in) :: kj1, kj2
+      real(wp), intent(in), dimension(jpi, kj1 - 1:kj2 + 1) :: pfx, pfy
+      real(wp), intent(in), dimension(jpi, jpj) :: pr1
       real(wp), intent(inout), dimension(jpi, jpj) :: prhs
       integer :: ji, jj
-      do jj = Njs0, Nje0
+      do jj = kj1, kj2
          do ji = Nis0, Nie0
             prhs(ji, jj) = prhs(ji, jj) - pr1(ji, jj)*((pfx(ji, jj) - pfx(ji - 1, jj)) + (pfy(ji, jj) - pfy(ji, jj - 1)))
          end do

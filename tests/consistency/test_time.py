@@ -56,3 +56,47 @@ def test_describe_prints_the_handshake(coupled_run, mpirun):
     assert (shake.grid.nx, shake.grid.ny, shake.grid.boundary, len(shake.domains)) == (19, 15, "closed", 2)
     assert [field.name for field in shake.fields if field.direction == "in"] == ["du", "dv", "dt"]
     assert str(shake.date(1)) == "0001-01-01 00:00:00"
+
+
+# --- Lag -------------------------------------------------------------------------------------------------------------
+
+
+def lagged(transport="mpi", first="zero", restart=""):
+    groups = coupling()
+    groups["namexc"][2] |= {"nn_lag": 1, "cn_first": first}
+    return {**groups, "namcpl": {**groups["namcpl"], "cn_transport": transport, "cn_rst_in": restart}}
+
+
+@pytest.mark.parametrize("transport", ["mpi", "oasis"])
+def test_a_lagged_answer_is_that_of_the_step_before(zb20_run, transport):
+    """The ocean adds at step kt what the network made of the state of kt - 1, and nothing at the first step."""
+    trends = {"namtrd": {"ln_trd": True, "nn_trd": 1, "ln_trd_r8": True}}
+    run = zb20_run(lagged(transport), trends, ocean=2, coupler=2)
+    made = run.diagnostics()["du"].values
+    used = run.open(f"TEST_{SPINUP + 1:08d}_{SPINUP + 6:08d}_trd.nc")["utrd_cpl"].values
+    assert (used[0] == 0).all() and abs(made).max() > 0
+    assert (used[1:] == made[:-1]).all()
+
+
+@pytest.mark.parametrize("transport", ["mpi", "oasis"])
+def test_a_lagged_run_continues_from_both_restarts(zb20_run, transport):
+    """N = N/2 + restart + N/2 bit for bit, on another layout; from zero instead of the coupler's restart it is not."""
+    last, half = SPINUP + 12, SPINUP + 6
+    whole = zb20_run(lagged(transport), steps=12)
+    first = zb20_run(lagged(transport), steps=6, ocean=2, coupler=2)
+    restart, ours = (first.folder / f"{name}_{half:08d}_restart.nc" for name in ("TEST", "halocline"))
+    rest = part(half + 1, last, restart.name)
+    second = zb20_run(lagged(transport, "restart", ours.name), rest, link=(restart, ours), coupler=2)
+    same_bits(whole.restart(last), second.restart(last))
+    forgetful = zb20_run(lagged(transport), rest, link=(restart,))
+    with pytest.raises(AssertionError, match="differs"):
+        same_bits(whole.restart(last), forgetful.restart(last))
+
+
+def test_a_restart_of_another_step_is_refused(zb20_run):
+    first = zb20_run(lagged(), steps=6)
+    ours = first.folder / f"halocline_{SPINUP + 6:08d}_restart.nc"
+    done = zb20_run(lagged(first="restart", restart=ours.name), link=(ours,), ok=False)
+    assert f"holds answers for step {SPINUP + 7}, the run begins at step {SPINUP + 1}" in done.text
+    missing = zb20_run(lagged(first="restart"), ok=False)
+    assert "cn_rst_in names none" in missing.text
