@@ -35,23 +35,23 @@ left = world.rank < ocean
 peers = range(ocean, world.size) if left else range(ocean)
 size = nbytes // (ocean * (world.size - ocean)) // 8
 out, into = np.zeros((len(peers), size)), np.zeros((len(peers), size))
-field = np.zeros((len(peers), size))
+taken, given = np.zeros((len(peers), size)), np.zeros((len(peers), size))
 times = {False: [], True: []}
 for step in range(2 * steps):
     copies = step % 2 == 1
     start = perf_counter()
     if left:
         if copies:
-            out[...] = field
+            out[...] = given
         sends = [world.Isend(out[n], peer) for n, peer in enumerate(peers)]
         MPI.Request.Waitall(sends + [world.Irecv(into[n], peer) for n, peer in enumerate(peers)])
         if copies:
-            field[...] = into
+            taken[...] = into
     else:
         MPI.Request.Waitall([world.Irecv(into[n], peer) for n, peer in enumerate(peers)])
         if copies:
-            field[...] = into
-            out[...] = field
+            taken[...] = into
+            out[...] = given
         MPI.Request.Waitall([world.Isend(out[n], peer) for n, peer in enumerate(peers)])
     times[copies].append(perf_counter() - start)
 if world.rank == 0:

@@ -105,7 +105,8 @@ class Grid:
 def decompose(grid: Grid, ranks: int) -> list[Box]:
     """Boxes of a regular decomposition of `grid` over `ranks`, rank growing first along i.
 
-    Chooses the pair of factors with the shortest internal edges; sizes differ by at most one cell.
+    Chooses the pair of factors with the shortest internal edges, those across rows counted twice; sizes differ by at most
+    one cell.
     Raises HaloclineError when no pair of factors leaves every rank a cell.
     """
     fits = [
@@ -116,7 +117,8 @@ def decompose(grid: Grid, ranks: int) -> list[Box]:
             f"{ranks} coupler ranks do not fit the grid of {grid.nx} x {grid.ny} cells: no split in rows and columns gives "
             f"every rank a cell. Use at most {grid.ny} (one row each), or a number with suitable factors."
         )
-    ni, nj = min(fits, key=lambda split: (split[0] - 1) * grid.ny + (split[1] - 1) * grid.nx)
+    # A cut across rows costs twice: its messages are short runs (182x149x31, 1 + 2 ranks: packing 3.7 instead of 1.3 ms).
+    ni, nj = min(fits, key=lambda split: 2 * (split[0] - 1) * grid.ny + (split[1] - 1) * grid.nx)
     i_edges, j_edges = _edges(grid.nx, ni), _edges(grid.ny, nj)
     return [
         Box(i_edges[a], j_edges[b], i_edges[a + 1] - i_edges[a], j_edges[b + 1] - j_edges[b])
