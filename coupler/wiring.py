@@ -129,6 +129,11 @@ def _exchange(
             f"exchange '{group.cn_name}': nn_halo = {group.nn_halo}, but the ocean receives interiors only.\n"
             f"  {group.where('nn_halo')}. Leave it out."
         )
+    if halo > max(shake.grid.nx, shake.grid.ny):
+        problems.append(
+            f"exchange '{group.cn_name}' needs a halo of {halo} cells, more than the grid of {shake.grid.nx} x {shake.grid.ny} has."
+            f"\n  {group.where('nn_halo')}. Use a network of a smaller radius, or a smaller nn_halo."
+        )
     if missing:
         return None
     fields = tuple(known[name] for name in group.cn_fields)

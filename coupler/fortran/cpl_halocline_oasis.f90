@@ -1,8 +1,9 @@
 !> Halocline client over OASIS3-MCT: the same calls as cpl_halocline_mpi.f90; a model changes nothing but what it links.
 !!
 !! OASIS carries the fields, as coupled fields hal_o_NAME (ocean side) and hal_c_NAME (coupler side) of the namcouple that
-!! `halocline namcouple` writes; levels are packed into one index space of nx * ny * nlev points. Each exchange has a field of
-!! eight numbers for its header. The handshake travels as MPI messages between the two programs, over an intercommunicator.
+!! `halocline namcouple` writes. Levels are packed into one index space of nx * ny * nlev points on small grids, and travel
+!! one by one (hal_o_NAME_001, ...) on large ones. Each exchange has a field of eight numbers for its header. The handshake
+!! travels as MPI messages between the two programs, over an intercommunicator.
 !! Order and meaning of the calls: see cpl_halocline_mpi.f90. OASIS time is in seconds, or in steps where seconds do not fit
 !! the namcouple (eight digits); the coupler tells which. Waiting inside OASIS cannot be polled: the coupler ends a stuck job.
 !! Needs OASIS3-MCT (mod_oasis) and MPI. Plain ASCII without quotes in comments, for traditional preprocessors.
@@ -61,7 +62,7 @@ module cpl_halocline
       character(len=1)      :: cpoint = 'T'
       integer :: nlev = 1, ndir = cpl_out
       integer :: nexc = 0                    ! its exchange; 0: the namelist does not couple it
-      integer :: noasis = -1                 ! id of the coupled field
+      integer, allocatable :: moasis(:)      ! ids of the coupled fields: one packed, or one per level
       logical :: ldone = .false.             ! handled at the current step of its exchange
       logical :: lfirst = .true.             ! never delivered yet
    end type t_var
@@ -86,6 +87,7 @@ module cpl_halocline
    integer, save :: nwire = 64
    integer, save :: nit000 = 1, nitend = 0, nkt_restart = -1
    integer, save :: nunit = 1                                 ! OASIS time of a step: its seconds, or 1
+   integer, save :: nbylevel = 0                              ! grids of so many points travel level by level
    integer, save :: nbox(4) = -1, nglo(2) = 0                  ! i offset, j offset, ni, nj; global sizes
    character(len=32), save :: cbound = 'closed'
    real(real64), save :: rtimeout = 120._real64
@@ -448,8 +450,9 @@ contains
       rtimeout = real(iplan(3), real64) * 1.e-3_real64
       nexc = int(iplan(4))
       nunit = int(iplan(5))
+      nbylevel = int(iplan(6))
       allocate(exc(nexc))
-      ip = 5
+      ip = 6
       do je = 1, nexc
          exc(je)%nid     = je
          exc(je)%ndir    = int(iplan(ip+1))
@@ -464,9 +467,10 @@ contains
 
    !> Partitions (rows of the interior, level by level), coupled fields and headers; then the end of the definitions.
    subroutine define_oasis()
-      integer :: je, jf, jv, ierr, ilev, ihead, isize
+      integer :: je, jf, jk, jv, ierr, ilev, ihead, isize
       integer :: ipart(huge_levels()), inone(4)
       character(len=8) :: clexc
+      character(len=4) :: cllev
       ipart = -1
       isize = nbox(3) * nbox(4)
       inone = [3, 1, 0, merge(jp_head, 0, nrank_oce == 0)]
@@ -474,11 +478,16 @@ contains
       do je = 1, nexc
          do jf = 1, exc(je)%nfld
             jv = exc(je)%mfld(jf)
-            ilev = var(jv)%nlev
+            ilev = merge(1, var(jv)%nlev, by_level(jv))
             if (ipart(ilev) < 0) call partition(ilev, ipart(ilev))
             var(jv)%nexc = je
-            call oasis_def_var(var(jv)%noasis, 'hal_o_' // trim(var(jv)%cname), ipart(ilev), [1, 1], &
-               &               merge(oasis_out, oasis_in, exc(je)%ndir == cpl_out), [1, isize*ilev], oasis_double, ierr)
+            allocate(var(jv)%moasis(var(jv)%nlev / ilev))
+            do jk = 1, size(var(jv)%moasis)
+               cllev = ''
+               if (by_level(jv)) write(cllev, '(a,i3.3)') '_', jk
+               call oasis_def_var(var(jv)%moasis(jk), 'hal_o_' // trim(var(jv)%cname) // trim(cllev), ipart(ilev), [1, 1], &
+                  &               merge(oasis_out, oasis_in, exc(je)%ndir == cpl_out), [1, isize*ilev], oasis_double, ierr)
+            end do
          end do
          write(clexc, '(i0)') je
          if (exc(je)%ndir == cpl_out) then
@@ -491,6 +500,13 @@ contains
       allocate(zbuf(max(1, isize * huge_levels())))
       call oasis_enddef(ierr)
    end subroutine define_oasis
+
+   !> Does a field travel level by level? The packed form wins on small grids, where the calls cost most.
+   pure function by_level(kv) result(ld)
+      integer, intent(in) :: kv
+      logical :: ld
+      ld = var(kv)%nlev > 1 .and. nglo(1)*nglo(2) >= nbylevel
+   end function by_level
 
    !> The largest number of levels of any field.
    pure function huge_levels() result(klev)
@@ -747,12 +763,15 @@ contains
       integer,           intent(in)    :: kfld, kt
       integer, optional, intent(inout) :: kerr
       type(t_exc), pointer :: zexc
-      integer :: info, iflags
+      integer :: info, iflags, jk, ilen
       integer(int64) :: it0
       real(real64) :: zhead(jp_head)
       zexc => exc(var(kfld)%nexc)
       call system_clock(it0)
-      call oasis_put(var(kfld)%noasis, time_of(zexc, kt), zbuf(1:nbox(3)*nbox(4)*var(kfld)%nlev), info)
+      ilen = nbox(3)*nbox(4)*var(kfld)%nlev / size(var(kfld)%moasis)
+      do jk = 1, size(var(kfld)%moasis)
+         call oasis_put(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
+      end do
       var(kfld)%ldone = .true.
       zexc%npacked = zexc%npacked + 1
       if (zexc%npacked == zexc%nfld) then
@@ -775,7 +794,7 @@ contains
       logical,           intent(out)   :: ld_new, ld_zero
       integer, optional, intent(inout) :: kerr
       type(t_exc), pointer :: zexc
-      integer :: info, ierr
+      integer :: info, ierr, jk, ilen
       integer(int64) :: it0
       real(real64) :: zhead(jp_head)
       if (present(kerr)) kerr = 0
@@ -789,7 +808,10 @@ contains
       if (.not. due(zexc, kt)) return
       call system_clock(it0)
       zbuf(1:nbox(3)*nbox(4)*var(kfld)%nlev) = 0._real64
-      call oasis_get(var(kfld)%noasis, time_of(zexc, kt), zbuf(1:nbox(3)*nbox(4)*var(kfld)%nlev), info)
+      ilen = nbox(3)*nbox(4)*var(kfld)%nlev / size(var(kfld)%moasis)
+      do jk = 1, size(var(kfld)%moasis)
+         call oasis_get(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
+      end do
       if (all(info /= [oasis_recvd, oasis_recvout, oasis_fromrest])) then
          call fail(at_step('OASIS delivers nothing for field ' // trim(var(kfld)%cname) // &
             &      '; is its period in the namcouple that of the namelist?', kt), kerr)

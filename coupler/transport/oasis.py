@@ -19,6 +19,7 @@ from coupler.grid import Ownership, ownership
 from coupler.handshake import Handshake, parse
 from coupler.oasis.genuine import find_pyoasis
 from coupler.oasis.namcouple import Entry, compare, read
+from coupler.oasis.var import SMALL_GRID, choose_form, level_names
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, send_hello_over_oasis
@@ -96,7 +97,7 @@ class OasisTransport:
         self.unit = time_unit(self.shake)
         self._compare([plan.exchange for plan in plans])
         if self.rank == 0:
-            words = [MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans), self.unit]
+            words = [MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans), self.unit, SMALL_GRID]
             for plan in plans:
                 words += [*head_words(plan.exchange), *(field.id for field in plan.exchange.fields)]
             self.inter.Send(np.array(words, np.int64), 0, TAG_PLAN)
@@ -228,7 +229,7 @@ def entries(exchanges: Sequence[Exchange], shake: Handshake) -> list[Entry]:
     unit, steps = time_unit(shake), shake.time.nn_itend - shake.time.nn_it000 + 1
     for exchange in exchanges:
         period = steps * unit if exchange.static else exchange.period * unit
-        pairs: list[tuple[str, str, int]] = [_pair(exchange, field) for field in exchange.fields]
+        pairs = [pair for field in exchange.fields for pair in _pairs(exchange, field, shake)]
         head = (f"hal_o_head_{exchange.number}", f"hal_c_head_{exchange.number}")
         pairs.append((*(head if exchange.direction == "to_coupler" else head[::-1]), 0))
         for source, target, levels in pairs:
@@ -237,7 +238,11 @@ def entries(exchanges: Sequence[Exchange], shake: Handshake) -> list[Entry]:
     return result
 
 
-def _pair(exchange: Exchange, field: Field) -> tuple[str, str, int]:
-    """Source, target and levels of a field."""
-    names = (ocean_name(field.name), coupler_name(field.name))
-    return (*(names if exchange.direction == "to_coupler" else names[::-1]), field.levels)
+def _pairs(exchange: Exchange, field: Field, shake: Handshake) -> list[tuple[str, str, int]]:
+    """Source, target and levels of each coupled field: one packed, or one per level, whichever is faster for the grid."""
+    names = [(ocean_name(field.name), coupler_name(field.name))]
+    levels = field.levels
+    if choose_form(shake.grid.nx * shake.grid.ny, levels) == "levels":
+        names = list(zip(*(level_names(name, levels) for name in names[0]), strict=True))
+        levels = 1
+    return [(*(pair if exchange.direction == "to_coupler" else pair[::-1]), levels) for pair in names]

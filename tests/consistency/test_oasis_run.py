@@ -20,6 +20,16 @@ def test_both_transports_give_the_same_bits(zb20_run, artefact, wire):
     same_bits(mpi.diagnostics(), oasis.diagnostics())
 
 
+def test_a_large_grid_travels_level_by_level(coupled_run):
+    """From 5000 points on a coupled field per level, named in the namcouple."""
+    change = {"namusr_def": {"nn_nx": 72, "nn_ny": 70}, "namrun": {"nn_itend": 4, "ln_cpl": True}}
+    mpi = coupled_run(change, coupling())
+    oasis = coupled_run(change, over_oasis(), ocean=3, coupler=2)
+    same_bits(mpi.restart(4), oasis.restart(4))
+    names = {entry.source for entry in read(oasis.folder / "namcouple").entries}
+    assert {"hal_o_u_001", "hal_o_u_002", "hal_o_e1t", "hal_c_du_002"} <= names and "hal_o_u" not in names
+
+
 def test_inactive_coupling_changes_nothing(zb20_run):
     last = SPINUP + 10
     alone = zb20_run(steps=10, coupler=0)
