@@ -18,10 +18,15 @@ class Diagnostics:
     """Writes the fields of &namdiag every rn_diag seconds, as the networks saw and made them."""
 
     def __init__(
-        self, settings: Settings, shake: Handshake, plans: Sequence[Plan], transport: Transport, box: Box
+        self,
+        settings: Settings,
+        shake: Handshake,
+        plans: Sequence[Plan],
+        transport: Transport,
+        boxes: Mapping[int, Box],
     ) -> None:
         """Nothing is written when rn_diag is 0. Raises HaloclineError for a field that no exchange carries."""
-        self._shake, self._transport, self._box = shake, transport, box
+        self._shake, self._transport = shake, transport
         self._file: DiagnosticsFile | None = None
         self._views: dict[str, np.ndarray] = {}
         diag = settings.namdiag
@@ -40,13 +45,22 @@ class Diagnostics:
                 raise HaloclineError(
                     f"cn_diag names '{name}', which no exchange carries. Carried: {', '.join(known)}.\n  {diag.where('cn_diag')}."
                 )
+        grids = sorted({known[name][0].grid for name in names})
+        if len(grids) > 1:
+            raise HaloclineError(
+                f"the diagnostics file holds one grid, and {', '.join(names)} live on {len(grids)}.\n  {diag.where('cn_diag')}. "
+                "Name the fields of one."
+            )
+        part = shake.grids[grids[0] - 1]
+        box = self._box = boxes[grids[0]]
+        for name in names:
             plan, halo = known[name][1], known[name][1].exchange.halo
             self._views[name] = plan.views[name][:, halo : halo + box.nj, halo : halo + box.ni]
         if transport.rank == 0:
             fields = [known[name][0] for name in names]
             self._file = create_diagnostics(
                 Path(diag.cn_diag_file),
-                (shake.grid.ny, shake.grid.nx),
+                (part.ny, part.nx),
                 [DiagnosticsField(field.name, field.units, field.point, field.levels) for field in fields],
                 shake.date(1).isoformat(" "),
                 shake.time.calendar,

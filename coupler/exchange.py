@@ -35,6 +35,11 @@ class Exchange:
         return not self.static and (kt - 1) % self.period == 0
 
     @property
+    def grid(self) -> int:
+        """Number of the grid that its fields live on, from 1."""
+        return self.fields[0].grid
+
+    @property
     def levels(self) -> int:
         """Levels of all fields together."""
         return sum(item.levels for item in self.fields)

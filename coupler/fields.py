@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Field(BaseModel):
-    """A named array on a grid point, with units and levels; `id` is the client's number for it."""
+    """A named array on a grid point, with units and levels; `id` is the client's number for it, `grid` counts from 1."""
 
     model_config = ConfigDict(frozen=True)
     id: int
@@ -15,6 +15,7 @@ class Field(BaseModel):
     units: str
     point: Literal["T", "U", "V", "F", "W"]
     levels: int
+    grid: int = 1
     direction: Literal["out", "in"]
 
     def __str__(self) -> str:

@@ -5,6 +5,7 @@ from typing import Literal
 
 import cftime
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field as PydanticField
 
 from coupler.errors import HaloclineError
 from coupler.fields import Field
@@ -18,11 +19,23 @@ class _Part(BaseModel):
 
 
 class GridPart(_Part):
-    """Global sizes without halo and the edges."""
+    """One grid of the model: global sizes without halo, the edges, and (i offset, j offset, ni, nj) of every rank."""
 
+    name: str
     nx: int
     ny: int
     boundary: str
+    domains: list[tuple[int, int, int, int]]
+
+    @property
+    def grid(self) -> Grid:
+        """The grid that exchanges live on."""
+        return Grid(self.nx, self.ny, self.boundary)
+
+    @property
+    def boxes(self) -> list[Box]:
+        """Interior of every ocean rank, in rank order."""
+        return [Box(*domain) for domain in self.domains]
 
 
 class TimePart(_Part):
@@ -42,20 +55,20 @@ class Handshake(_Part):
     protocol: int
     transport: str
     model: str
-    grid: GridPart
     time: TimePart
     fields: list[Field]
-    domains: list[tuple[int, int, int, int, int]]
+    declared: list[int]
+    grids: list[GridPart] = PydanticField(min_length=1)
 
     @property
-    def global_grid(self) -> Grid:
-        """The grid that exchanges live on."""
-        return Grid(self.grid.nx, self.grid.ny, self.grid.boundary)
+    def grid(self) -> GridPart:
+        """The first grid; most models have one."""
+        return self.grids[0]
 
     @property
-    def boxes(self) -> list[Box]:
-        """Interior of every ocean rank, in rank order."""
-        return [Box(*domain[:4]) for domain in self.domains]
+    def ranks(self) -> int:
+        """Ranks of the ocean."""
+        return len(self.declared)
 
     def date(self, kt: int) -> cftime.datetime:
         """Model date at the start of step `kt`; step 1 starts at date0, 00:00."""
@@ -78,6 +91,6 @@ def parse(text: str) -> Handshake:
             f"the handshake of the ocean cannot be read: {place}: {first['msg']}, got {first.get('input')!r}. "
             "Compile the client that ships with this coupler (halocline client --path)."
         ) from None
-    if len({domain[4] for domain in shake.domains}) > 1:
+    if len(set(shake.declared)) > 1:
         raise HaloclineError("the ocean's ranks declare different numbers of fields. Call cpl_var alike on every rank.")
     return shake

@@ -154,31 +154,32 @@ def create_diagnostics(
 
 def write_fields(
     path: Path,
-    shape: tuple[int, int],
+    shapes: Sequence[tuple[int, int]],
     fields: Sequence[Field],
-    parts: Sequence[tuple[int, int, Mapping[str, np.ndarray]]],
+    pieces: Sequence[tuple[str, int, int, np.ndarray]],
     attributes: Mapping[str, str | int | float],
 ) -> None:
-    """A file of whole fields (level, y, x) in 64 bits, from boxes (first row, first column, values by name).
+    """A file of whole fields (level, y, x) in 64 bits, from pieces (name, first row, first column, values).
 
-    Written as PATH.part and renamed. Raises HaloclineError when the place cannot be written.
+    shapes: (y, x) of each grid. Written as PATH.part and renamed. Raises HaloclineError when the place cannot be written.
     """
     aside = path.with_name(path.name + ".part")
     try:
         with netCDF4.Dataset(aside, "w", format="NETCDF4") as file:
             file.setncatts({"Conventions": "CF-1.8", **attributes})
-            file.createDimension("y", shape[0])
-            file.createDimension("x", shape[1])
+            for number, (ny, nx) in enumerate(shapes, start=1):
+                file.createDimension(f"y_{number}", ny)
+                file.createDimension(f"x_{number}", nx)
             for field in fields:
                 level = f"level_{field.levels}"
                 if level not in file.dimensions:
                     file.createDimension(level, field.levels)
-                variable = file.createVariable(field.name, "f8", (level, "y", "x"))
+                variable = file.createVariable(field.name, "f8", (level, f"y_{field.grid}", f"x_{field.grid}"))
                 variable.setncatts({"units": field.units, "point": field.point})
-                whole = np.zeros((field.levels, *shape))
-                for j, i, values in parts:
-                    box = values[field.name]
-                    whole[:, j : j + box.shape[1], i : i + box.shape[2]] = box
+                whole = np.zeros((field.levels, *shapes[field.grid - 1]))
+                for name, j, i, values in pieces:
+                    if name == field.name:
+                        whole[:, j : j + values.shape[1], i : i + values.shape[2]] = values
                 variable[...] = whole
     except OSError as error:
         raise HaloclineError(f"cannot write {aside}: {error}") from error

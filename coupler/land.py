@@ -6,18 +6,24 @@ from dataclasses import dataclass
 import numpy as np
 
 from coupler.exchange import Plan
+from coupler.fields import Field
 
 MASKS = {"T": "tmask", "U": "umask", "V": "vmask", "F": "fmask", "W": "wmask"}
 REACH = 4  # cells that `replicate` looks around a dry cell; further in, the fill is zero
 
 
-def mask_of(received: Mapping[str, Plan], point: str, halo: int) -> np.ndarray | None:
-    """The static mask of a point, (1 or k, J, I) with `halo` cells around the subdomain; None where none travels."""
-    plan = received.get(MASKS[point])
+def mask_name(field: Field) -> str:
+    """The mask of a field: tmask, umask, ... on the first grid, tmask_2, ... on the second."""
+    return MASKS[field.point] if field.grid == 1 else f"{MASKS[field.point]}_{field.grid}"
+
+
+def mask_of(received: Mapping[str, Plan], field: Field, halo: int) -> np.ndarray | None:
+    """The static mask of a field, (1 or k, J, I) with `halo` cells around the subdomain; None where none travels."""
+    plan = received.get(mask_name(field))
     if plan is None or not plan.exchange.static or plan.exchange.halo < halo:
         return None
     cut = plan.exchange.halo - halo
-    view = plan.views[MASKS[point]]
+    view = plan.views[mask_name(field)]
     return view if cut == 0 else view[:, cut:-cut, cut:-cut]
 
 
@@ -40,7 +46,7 @@ def land_fills(plan: Plan, received: Mapping[str, Plan], fill: Mapping[str, floa
         return []
     fills = []
     for field in plan.exchange.fields:
-        mask = mask_of(received, field.point, plan.exchange.halo)
+        mask = mask_of(received, field, plan.exchange.halo)
         if mask is not None and field.name in fill:
             view = plan.views[field.name]
             fills.append(LandFill(view, np.broadcast_to(mask == 0, view.shape).copy(), fill[field.name]))

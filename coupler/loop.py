@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,15 +34,16 @@ def couple(settings: Settings) -> None:
     transport = connect(settings, timers)
     shake = transport.handshake()
     wiring = wire(settings, shake)
-    boxes = decompose(shake.global_grid, transport.size)
-    box = boxes[transport.rank]
-    plans = _plans(settings, shake, wiring, box, transport.ownership(shake))
-    diagnostics = Diagnostics(settings, shake, plans, transport, box)
+    used = sorted({exchange.grid for exchange in wiring.exchanges})
+    boxes = {number: decompose(shake.grids[number - 1].grid, transport.size)[transport.rank] for number in used}
+    owners = {number: transport.ownership(shake.grids[number - 1]) for number in used}
+    plans = _plans(settings, shake, wiring, boxes, owners, transport.rank)
+    diagnostics = Diagnostics(settings, shake, plans, transport, boxes)
     tests = [self_test(net.engine) if net.engine.contract.self_test else "no self-test" for net in wiring.networks]
     if transport.rank == 0:
-        _say_start(settings, shake, wiring, boxes, tests)
+        _say_start(settings, shake, wiring, transport.size, tests)
     transport.define(plans, settings.namcpl.nn_wire, settings.namcpl.rn_timeout)
-    last = _loop(settings, shake, wiring, plans, transport, diagnostics, box, timers)
+    last = _loop(settings, shake, wiring, plans, transport, diagnostics, boxes, timers)
     transport.finish()
     diagnostics.close()
     _end(transport, timers, last)
@@ -56,20 +58,26 @@ def connect(settings: Settings, timers: Timers) -> Transport:
     return OasisTransport(settings.namcpl.rn_timeout_start, timers, settings.namcpl.cn_model)
 
 
-def _plans(settings: Settings, shake: Handshake, wiring: Wiring, box: Box, owner: Ownership) -> list[Plan]:
+def _plans(
+    settings: Settings,
+    shake: Handshake,
+    wiring: Wiring,
+    boxes: Mapping[int, Box],
+    owners: Mapping[int, Ownership],
+    rank: int,
+) -> list[Plan]:
     """Stacks and index maps of every exchange on this rank."""
-    if owner.uncovered and box.i0 == 0 and box.j0 == 0:
-        print(
-            f"halocline: {owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value",
-            flush=True,
-        )
+    for owner in owners.values():
+        if owner.uncovered and rank == 0:
+            words = f"{owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value"
+            print(f"halocline: {words}", flush=True)
     double = settings.namcpl.nn_wire == 64 and any(net.engine.contract.dtype == "f8" for net in wiring.networks)
     plans = [
         make_plan(
             exchange,
-            shake.global_grid,
-            owner,
-            box,
+            shake.grids[exchange.grid - 1].grid,
+            owners[exchange.grid],
+            boxes[exchange.grid],
             dtype=np.dtype("f8" if double else "f4"),
             fill=wiring.fill if exchange.direction == "to_coupler" else None,
             vectors=wiring.vectors,
@@ -90,7 +98,7 @@ def _loop(
     plans: list[Plan],
     transport: Transport,
     diagnostics: Diagnostics,
-    box: Box,
+    boxes: Mapping[int, Box],
     timers: Timers,
 ) -> int:
     """Receive, run, send at every step where an exchange is due; returns the last step done."""
@@ -108,7 +116,7 @@ def _loop(
     progress = Progress(shake) if transport.rank == 0 else None
     done = shake.time.nn_it000 - 1
     lagged = [plan for plan in outgoing if plan.exchange.lag]
-    first_answers(settings, shake, lagged, box)
+    first_answers(settings, shake, lagged, boxes)
     for plan in lagged:
         _answer(transport, plan, shake.time.nn_it000, active, HELD)
     for kt in range(shake.time.nn_it000, shake.time.nn_itend + 1):
@@ -124,8 +132,8 @@ def _loop(
                 land.apply()
         for net in wiring.networks:
             if (kt - 1) % net.period == 0:
-                with timers("inference"), watchdog(f"network '{net.name}' (step {kt}, {box})"):
-                    net.run(kt, box)
+                with timers("inference"), watchdog(f"network '{net.name}' (step {kt}, {boxes[net.grid]})"):
+                    net.run(kt, boxes[net.grid])
         diagnostics.record(kt)
         for plan in due_out:
             use = kt + plan.exchange.lag * plan.exchange.period
@@ -134,7 +142,7 @@ def _loop(
         done = kt
         if progress is not None:
             progress.show(kt)
-    last_answers(shake, lagged, transport, box)
+    last_answers(shake, lagged, transport, boxes)
     return done
 
 
@@ -173,12 +181,12 @@ class Progress:
         PROGRESS_FILE.write_text(json.dumps(line), encoding="utf-8")
 
 
-def _say_start(settings: Settings, shake: Handshake, wiring: Wiring, boxes: list[Box], tests: list[str]) -> None:
+def _say_start(settings: Settings, shake: Handshake, wiring: Wiring, ranks: int, tests: list[str]) -> None:
     """One page about what is going to happen."""
     span = f"{shake.date(shake.time.nn_it000).isoformat(' ')} to {shake.date(shake.time.nn_itend + 1).isoformat(' ')}"
     lines = [
-        f"ocean '{shake.model}': {shake.grid.nx} x {shake.grid.ny} cells, {shake.grid.boundary}, {len(shake.domains)} ranks; "
-        f"coupler: {len(boxes)} ranks; {settings.namcpl.nn_wire} bits on the wire",
+        f"ocean '{shake.model}': {'; '.join(f'{g.nx} x {g.ny} cells, {g.boundary}' for g in shake.grids)}, {shake.ranks} ranks; "
+        f"coupler: {ranks} ranks; {settings.namcpl.nn_wire} bits on the wire",
         f"steps {shake.time.nn_it000} to {shake.time.nn_itend} of {shake.time.rn_Dt:g} s, {span} ({shake.time.calendar})",
     ]
     for exchange in wiring.exchanges:

@@ -40,8 +40,10 @@ class Group:
                 f"cannot read namelist group &{self.name}: {error or type(error).__name__}.\n  {self.where()}. "
                 "Check quotes, commas and the closing slash."
             ) from error
-        if self.name not in parsed:
-            raise HaloclineError(f"cannot read namelist group &{self.name}: it has no values.\n  {self.where()}.")
+        if not isinstance(parsed.get(self.name), f90nml.Namelist):  # nothing, or a list: a group inside a group
+            raise HaloclineError(
+                f"cannot read namelist group &{self.name}: it is not one list of values.\n  {self.where()}. Check its closing slash."
+            )
         return {key.lower(): value for key, value in parsed[self.name].items()}
 
 

@@ -11,7 +11,7 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Plan
 from coupler.fields import Field
 from coupler.grid import Box
-from coupler.land import MASKS, REACH, mask_of, nearest_wet, replicate
+from coupler.land import REACH, mask_name, mask_of, nearest_wet, replicate
 from coupler.stagger import to_point
 
 
@@ -69,6 +69,7 @@ class Network:
         """Not usable before `bind`."""
         self.name, self.engine, self.inputs, self.outputs, self.scale = name, engine, inputs, outputs, scale
         self.period = 1
+        self.grid = 1
         self._ran = False
         self._margin = 0
         self._feeds: dict[str, Feed] = {}
@@ -99,7 +100,7 @@ class Network:
             field = into[link.field]
             mask = None
             if field.point != out.point:
-                mask = mask_of(received, field.point, 0)
+                mask = mask_of(received, field, 0)
             elif out.mask is not None:
                 source = self.inputs[out.mask].field
                 mask = _inner(received[source].views[source], received[source].exchange.halo)
@@ -119,11 +120,11 @@ class Network:
         reach = REACH if spec.fill == "replicate" else 0
         halo = self.engine.contract.radius + self._margin + moved + reach
         view = _inner(link.cut(plan.views[link.field]), plan.exchange.halo - halo)
-        mask = mask_of(received, field.point, halo)
+        mask = mask_of(received, field, halo)
         if mask is None and (reach or (moved and spec.interpolate == "masked")):
             raise HaloclineError(
                 f"input '{spec.name}' of network '{self.name}' needs the mask of the {field.point} points (fill 'replicate', or "
-                f"a masked mean), and none travels. Add '{MASKS[field.point]}' to a static exchange."
+                f"a masked mean), and none travels. Add '{mask_name(field)}' to a static exchange."
             )
         dtype = np.dtype(self.engine.contract.dtype)
         if not moved and not reach:

@@ -1,6 +1,6 @@
 """What a lagged coupling must remember: answers that are computed and not yet used, for the next run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coupler.errors import HaloclineError
@@ -12,7 +12,7 @@ from coupler.settings import Settings
 from coupler.transport.base import Transport
 
 
-def first_answers(settings: Settings, shake: Handshake, plans: Sequence[Plan], box: Box) -> None:
+def first_answers(settings: Settings, shake: Handshake, plans: Sequence[Plan], boxes: Mapping[int, Box]) -> None:
     """Fill the stacks of lagged exchanges with what the ocean uses at its first step: zero, or the coupler's restart.
 
     Raises HaloclineError when a restart is asked for and does not fit the run.
@@ -37,21 +37,28 @@ def first_answers(settings: Settings, shake: Handshake, plans: Sequence[Plan], b
             )
         for field in plan.exchange.fields:
             value = fields.get(field.name)
-            want = (field.levels, shake.grid.ny, shake.grid.nx)
+            part, box = shake.grids[field.grid - 1], boxes[field.grid]
+            want = (field.levels, part.ny, part.nx)
             if value is None or value.shape != want:
                 got = "is not there" if value is None else f"has the shape {value.shape}"
                 raise HaloclineError(f"the restart {path}: field '{field.name}' {got}, needed is {want}.")
             plan.views[field.name][...] = value[:, box.j0 : box.j0 + box.nj, box.i0 : box.i0 + box.ni]
 
 
-def last_answers(shake: Handshake, plans: Sequence[Plan], transport: Transport, box: Box) -> None:
+def last_answers(shake: Handshake, plans: Sequence[Plan], transport: Transport, boxes: Mapping[int, Box]) -> None:
     """Write the answers that the ocean did not use yet to halocline_<last step>_restart.nc. Collective over the coupler."""
     if not plans:
         return
-    parts = transport.gather((box, {name: view.copy() for plan in plans for name, view in plan.views.items()}))
-    if parts is None:
+    mine = [
+        (name, boxes[plan.exchange.grid].j0, boxes[plan.exchange.grid].i0, view.copy())
+        for plan in plans
+        for name, view in plan.views.items()
+    ]
+    gathered = transport.gather(mine)
+    if gathered is None:
         return
     last = shake.time.nn_itend
     fields = [field for plan in plans for field in plan.exchange.fields]
     path = Path(f"halocline_{last:08d}_restart.nc")
-    write_fields(path, (shake.grid.ny, shake.grid.nx), fields, [(b.j0, b.i0, v) for b, v in parts], {"kt": last + 1})
+    shapes = [(part.ny, part.nx) for part in shake.grids]
+    write_fields(path, shapes, fields, [piece for pieces in gathered for piece in pieces], {"kt": last + 1})

@@ -129,14 +129,21 @@ def _exchange(
             f"exchange '{group.cn_name}': nn_halo = {group.nn_halo}, but the ocean receives interiors only.\n"
             f"  {group.where('nn_halo')}. Leave it out."
         )
-    if halo > max(shake.grid.nx, shake.grid.ny):
-        problems.append(
-            f"exchange '{group.cn_name}' needs a halo of {halo} cells, more than the grid of {shake.grid.nx} x {shake.grid.ny} has."
-            f"\n  {group.where('nn_halo')}. Use a network of a smaller radius, or a smaller nn_halo."
-        )
     if missing:
         return None
     fields = tuple(known[name] for name in group.cn_fields)
+    grids = sorted({field.grid for field in fields})
+    if len(grids) > 1:
+        problems.append(
+            f"exchange '{group.cn_name}' has fields of the grids {', '.join(shake.grids[g - 1].name or str(g) for g in grids)}.\n"
+            f"  {group.where('cn_fields')}. Give each grid an exchange of its own."
+        )
+    part = shake.grids[grids[0] - 1]
+    if halo > max(part.nx, part.ny):
+        problems.append(
+            f"exchange '{group.cn_name}' needs a halo of {halo} cells, more than the grid of {part.nx} x {part.ny} has."
+            f"\n  {group.where('nn_halo')}. Use a network of a smaller radius, or a smaller nn_halo."
+        )
     return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo, group.nn_lag)
 
 
@@ -205,7 +212,8 @@ def _halos(networks: list[Network], out: Mapping[str, Field], into: Mapping[str,
             if name in out:
                 needed[name] = max(needed.get(name, 0), net.halo(spec, out[name], into))
     widest = max(needed.values(), default=0)
-    return {**needed, **dict.fromkeys(MASKS.values(), widest)}
+    masks = [name for name in out if name.split("_")[0] in MASKS.values()]
+    return {**needed, **dict.fromkeys(masks, widest)}
 
 
 def _known_names(pairs: Mapping[str, Link], known: set[str], role: str, group: NamNet) -> None:
@@ -263,6 +271,16 @@ def _connect(net: Network, group: NamNet, exchanges: list[Exchange], shake: Hand
     problems += [f"{sentence}\n  {group.where()}." for sentence in found]
     if found:
         return
+    grids = {into[link.field].grid for link in net.outputs.values()} | {
+        received[k.field].grid for k in net.inputs.values()
+    }
+    if len(grids) > 1:
+        problems.append(
+            f"network '{net.name}' has fields of {len(grids)} grids.\n  {group.where()}. A network lives on one grid: use one for "
+            "each."
+        )
+        return
+    net.grid = min(grids)
     periods = {sent[link.field].period for link in net.outputs.values()}
     if len(periods) > 1:
         problems.append(

@@ -37,6 +37,7 @@ module cpl_halocline
    integer, parameter :: jp_tag_exc = 100                     ! exchange n travels with tag 100 + n
    integer, parameter :: jp_head = 64                         ! bytes of a header: 8 integers of 64 bits
    integer, parameter :: jp_flag_restart = 1, jp_flag_last = 2
+   integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                          ! characters of a name
 
    interface cpl_define
@@ -69,7 +70,7 @@ module cpl_halocline
    type :: t_var
       character(len=jp_len) :: cname = '', cunits = ''
       character(len=1)      :: cpoint = 'T'
-      integer :: nlev = 1, ndir = cpl_out
+      integer :: nlev = 1, ndir = cpl_out, ngrd = 1
       integer :: nexc = 0, nslot = 0         ! exchange and place in it; 0: the namelist does not couple it
       logical :: ldone = .false.             ! handled at the current step of its exchange
       logical :: lfirst = .true.             ! never delivered yet
@@ -94,7 +95,7 @@ module cpl_halocline
 
    !> A group of fields that travel together.
    type :: t_exc
-      integer :: nid = 0, ndir = 0, nperiod = 1, nfld = 0, nset = 0
+      integer :: nid = 0, ndir = 0, nperiod = 1, nfld = 0, nset = 0, ngrd = 1
       logical :: lstatic = .false.
       integer, allocatable :: mfld(:), mset(:)               ! field ids and their run sets
       integer :: nmsg = 0
@@ -114,8 +115,9 @@ module cpl_halocline
    character(len=jp_len), save :: cmodel = ''
    integer, save :: nwire = 64
    integer, save :: nit000 = 1, nitend = 0, nkt_restart = -1
-   integer, save :: nbox(4) = -1, nglo(2) = 0                  ! i offset, j offset, ni, nj; global sizes
-   character(len=32), save :: cbound = 'closed'
+   integer, save :: ngrid = 0                                 ! grids declared
+   integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
+   character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
    real(real64), save :: rtimeout = 120._real64
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
@@ -409,18 +411,26 @@ contains
 
    ! --- Definition ---------------------------------------------------------------------------------------------------
 
-   !> The box of the halo-free global grid that this rank owns.
-   subroutine cpl_domain(kiglo, kjglo, kioff, kjoff, kni, knj, cdbound, kerr)
+   !> The box of the halo-free global grid that this rank owns. Fields declared from here on live on this grid; a model with
+   !! several grids calls it once for each, under different names, alike on every rank (0 x 0 where a rank has no part).
+   subroutine cpl_domain(kiglo, kjglo, kioff, kjoff, kni, knj, cdbound, cdgrid, kerr)
       integer,                    intent(in)  :: kiglo, kjglo   !< global sizes, without halo
       integer,                    intent(in)  :: kioff, kjoff   !< zero-based offset of this interior in the global grid
       integer,                    intent(in)  :: kni, knj       !< size of this interior
       character(len=*), optional, intent(in)  :: cdbound        !< closed (default), cyclic_ew, cyclic_ns, cyclic_both, fold_T or _F
+      character(len=*), optional, intent(in)  :: cdgrid         !< name of the grid; default: the model has one
       integer,          optional, intent(out) :: kerr           !< 0 or error code; absent: stop the job
       character(len=160) :: clmsg
       if (present(kerr)) kerr = 0
-      nglo = [kiglo, kjglo]
-      nbox = [kioff, kjoff, kni, knj]
-      if (present(cdbound)) cbound = cdbound
+      if (ngrid == jp_grids) then
+         call fail('cpl_domain: a model has at most 8 grids', kerr)
+         return
+      end if
+      ngrid = ngrid + 1
+      nglo(:, ngrid) = [kiglo, kjglo]
+      nbox(:, ngrid) = [kioff, kjoff, kni, knj]
+      if (present(cdbound)) cbound(ngrid) = cdbound
+      if (present(cdgrid)) cgrid(ngrid) = cdgrid
       if (kni < 0 .or. knj < 0 .or. kioff < 0 .or. kjoff < 0 .or. kioff + kni > kiglo .or. kjoff + knj > kjglo) then
          write(clmsg, '(5(a,i0),a,i0)') 'cpl_domain: the box at offset (', kioff, ',', kjoff, ') of size (', kni, ',', knj, &
             &  ') leaves the global grid ', kiglo, ' x ', kjglo
@@ -452,6 +462,10 @@ contains
             return
          end if
       end do
+      if (ngrid == 0) then
+         call fail('cpl_var: field ' // trim(cdname) // ' comes before cpl_domain', kerr)
+         return
+      end if
       if (scan(cdpoint(1:1), 'TUVFW') == 0 .or. klev < 1 .or. (kdir /= cpl_out .and. kdir /= cpl_in)) then
          call fail('cpl_var: field ' // trim(cdname) // ' needs a point T, U, V, F or W, at least one level, ' // &
             &      'and direction cpl_out or cpl_in', kerr)
@@ -464,7 +478,7 @@ contains
       end if
       nvar = nvar + 1
       var(nvar)%cname = cdname ; var(nvar)%cunits = cdunits ; var(nvar)%cpoint = cdpoint(1:1)
-      var(nvar)%nlev = klev ; var(nvar)%ndir = kdir
+      var(nvar)%nlev = klev ; var(nvar)%ndir = kdir ; var(nvar)%ngrd = ngrid
       kfld = nvar
    end subroutine cpl_var
 
@@ -478,17 +492,18 @@ contains
       character(len=*), optional, intent(in)  :: cdlevel  !< time level of the state that is sent: now (default), before
       integer,          optional, intent(out) :: kerr     !< 0 or error code; absent: stop the job
       character(len=:), allocatable :: cljson
-      integer, allocatable :: ibox(:,:)
-      integer :: imine(5), ierr, jc, ireq(1)
+      integer, allocatable :: ibox(:,:), imine(:)
+      integer :: ierr, jc, ireq(1)
       character(len=8) :: cllev
 
       if (present(kerr)) kerr = 0
       nit000 = kit000 ; nitend = kitend
       cllev = 'now'
       if (present(cdlevel)) cllev = cdlevel
-      allocate(ibox(5, nsize_oce))
-      imine = [nbox, nvar]
-      call MPI_Gather(imine, 5, MPI_INTEGER, ibox, 5, MPI_INTEGER, 0, ncomm_oce, ierr)
+      allocate(ibox(4*ngrid + 2, nsize_oce), imine(4*ngrid + 2))
+      imine(1:2) = [nvar, ngrid]
+      imine(3:) = reshape(nbox(:, 1:ngrid), [4*ngrid])
+      call MPI_Gather(imine, 4*ngrid + 2, MPI_INTEGER, ibox, 4*ngrid + 2, MPI_INTEGER, 0, ncomm_oce, ierr)
       if (nrank_oce == 0) then
          call handshake(ibox, pdt, kdate0, cdcal, cllev, cljson)
          if (ldescribe) then
@@ -535,28 +550,35 @@ contains
       character(len=*),              intent(in)  :: cdcal, cdlevel
       character(len=:), allocatable, intent(out) :: cdjson
       character(len=256) :: cl
-      integer :: jv, jr
+      integer :: jv, jr, jg, jb
       write(cl, '(a,i0,a,a,a)') '{"protocol": ', cpl_protocol, ', "transport": "mpi", "model": "', trim(cmodel), '", '
       cdjson = trim(cl)
-      write(cl, '(a,i0,a,i0,a,a,a)') ' "grid": {"nx": ', nglo(1), ', "ny": ', nglo(2), ', "boundary": "', trim(cbound), '"}, '
-      cdjson = cdjson // trim(cl)
       write(cl, '(a,es23.16,a,i0,a,i0,a,i0)') ' "time": {"rn_Dt": ', pdt, ', "nn_it000": ', nit000, ', "nn_itend": ', nitend, &
          &  ', "date0": ', kdate0
       cdjson = cdjson // trim(cl)
       cdjson = cdjson // ', "calendar": "' // trim(cdcal) // '", "level": "' // trim(cdlevel) // '"}, "fields": ['
       do jv = 1, nvar
          if (jv > 1) cdjson = cdjson // ', '
-         write(cl, '(a,i0,a,a)') '{"id": ', jv, ', "name": "', trim(var(jv)%cname)
+         write(cl, '(a,i0,a,i0,a,a)') '{"id": ', jv, ', "grid": ', var(jv)%ngrd, ', "name": "', trim(var(jv)%cname)
          cdjson = cdjson // trim(cl) // '", "units": "' // trim(var(jv)%cunits)
          write(cl, '(a,i0,a,a,a)') '", "point": "' // var(jv)%cpoint // '", "levels": ', var(jv)%nlev, ', "direction": "', &
             &  trim(merge('out', 'in ', var(jv)%ndir == cpl_out)), '"}'
          cdjson = cdjson // trim(cl)
       end do
-      cdjson = cdjson // '], "domains": ['
+      cdjson = cdjson // '], "declared": ['
       do jr = 1, size(kbox, 2)
-         if (jr > 1) cdjson = cdjson // ', '
-         write(cl, '(5(a,i0),a)') '[', kbox(1, jr), ', ', kbox(2, jr), ', ', kbox(3, jr), ', ', kbox(4, jr), ', ', kbox(5, jr), ']'
-         cdjson = cdjson // trim(cl)
+         write(cl, '(i0)') kbox(1, jr)
+         cdjson = cdjson // trim(cl) // trim(merge(', ', '  ', jr < size(kbox, 2)))
+      end do
+      cdjson = cdjson // '], "grids": ['
+      do jg = 1, ngrid
+         write(cl, '(a,i0,a,i0,a)') '", "nx": ', nglo(1, jg), ', "ny": ', nglo(2, jg), ', "boundary": "'
+         cdjson = cdjson // '{"name": "' // trim(cgrid(jg)) // trim(cl) // trim(cbound(jg)) // '", "domains": ['
+         do jr = 1, size(kbox, 2)
+            write(cl, '(a,i0,3(a,i0),a)') '[', kbox(4*jg-1, jr), (', ', kbox(4*jg+jb, jr), jb = 0, 2), ']'
+            cdjson = cdjson // trim(cl) // trim(merge(', ', '  ', jr < size(kbox, 2)))
+         end do
+         cdjson = cdjson // ']}' // trim(merge(', ', '  ', jg < ngrid))
       end do
       cdjson = cdjson // ']}'
    end subroutine handshake
@@ -586,7 +608,7 @@ contains
          allocate(zruns(exc(je)%nset))
          irun = 0
          do js = 1, exc(je)%nset
-            call take_runs(iplan, ip, zruns(js))
+            call take_runs(iplan, ip, nbox(3, exc(je)%ngrd), zruns(js))
             irun = irun + zruns(js)%nval
          end do
          if (irun > 0) call add_peer(exc(je), mcoupler(kc), zruns)
@@ -610,6 +632,7 @@ contains
       kp = kp + 5
       if (ld_first) then
          pexc%mfld = int(kplan(kp+1:kp+ifld))
+         pexc%ngrd = var(pexc%mfld(1))%ngrd
          pexc%mset = int(kplan(kp+ifld+1:kp+2*ifld))
          allocate(pexc%msg(size(mcoupler)))
       end if
@@ -617,9 +640,10 @@ contains
    end subroutine take_exchange
 
    !> Runs of the flat local index (start, length), cut at the ends of rows.
-   subroutine take_runs(kplan, kp, pruns)
+   subroutine take_runs(kplan, kp, krow, pruns)
       integer(int64), intent(in)    :: kplan(:)
       integer,        intent(inout) :: kp
+      integer,        intent(in)    :: krow   !< length of a row
       type(t_runs),   intent(inout) :: pruns
       integer :: irun, jrun, in, jpass, istart, ilen, ipart
       irun = int(kplan(kp+1))
@@ -631,11 +655,11 @@ contains
             istart = int(kplan(kp + 2*jrun - 1))
             ilen   = int(kplan(kp + 2*jrun))
             do while (ilen > 0)
-               ipart = min(ilen, nbox(3) - mod(istart, nbox(3)))
+               ipart = min(ilen, krow - mod(istart, krow))
                in = in + 1
                if (jpass == 2) then
-                  pruns%mi(in) = mod(istart, nbox(3)) + 1
-                  pruns%mj(in) = istart / nbox(3) + 1
+                  pruns%mi(in) = mod(istart, krow) + 1
+                  pruns%mj(in) = istart / krow + 1
                   pruns%mlen(in) = ipart
                end if
                pruns%nval = pruns%nval + ipart
@@ -1039,9 +1063,10 @@ contains
          call fail(at_step(cdwho // ': unknown field id', kt), kerr)
       else if (var(kfld)%ndir /= kdir) then
          call fail(at_step(cdwho // ': field ' // trim(var(kfld)%cname) // ' was declared for the other direction', kt), kerr)
-      else if (any(kshape /= [nbox(3), nbox(4), var(kfld)%nlev])) then
-         write(clmsg, '(6(a,i0),a)') ' has the shape (', kshape(1), ',', kshape(2), ',', kshape(3), '), declared (', nbox(3), &
-            &  ',', nbox(4), ',', var(kfld)%nlev, '); pass the interior alone, without halo'
+      else if (any(kshape /= [nbox(3:4, var(kfld)%ngrd), var(kfld)%nlev])) then
+         write(clmsg, '(6(a,i0),a)') ' has the shape (', kshape(1), ',', kshape(2), ',', kshape(3), '), declared (', &
+            &  nbox(3, var(kfld)%ngrd), ',', nbox(4, var(kfld)%ngrd), ',', var(kfld)%nlev, &
+            &  '); pass the interior alone, without halo'
          call fail(at_step(cdwho // ': field ' // trim(var(kfld)%cname) // trim(clmsg), kt), kerr)
       else if (kt > nitend) then
          write(clmsg, '(a,i0)') ' beyond the last step given to cpl_define, ', nitend

@@ -27,6 +27,7 @@ module cpl_halocline
    integer, parameter :: jp_tag_table = 31002, jp_tag_shake = 31003, jp_tag_plan = 31004
    integer, parameter :: jp_flag_restart = 1, jp_flag_last = 2
    integer, parameter :: jp_head = 8                !< numbers of a header
+   integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                !< characters of a name
    character(len=6), parameter :: cp_coupler = 'halocl'   !< name of the coupler in the namcouple
 
@@ -60,7 +61,7 @@ module cpl_halocline
    type :: t_var
       character(len=jp_len) :: cname = '', cunits = ''
       character(len=1)      :: cpoint = 'T'
-      integer :: nlev = 1, ndir = cpl_out
+      integer :: nlev = 1, ndir = cpl_out, ngrd = 1
       integer :: nexc = 0                    ! its exchange; 0: the namelist does not couple it
       integer, allocatable :: moasis(:)      ! ids of the coupled fields: one packed, or one per level
       logical :: ldone = .false.             ! handled at the current step of its exchange
@@ -88,8 +89,9 @@ module cpl_halocline
    integer, save :: nit000 = 1, nitend = 0, nkt_restart = -1
    integer, save :: nunit = 1                                 ! OASIS time of a step: its seconds, or 1
    integer, save :: nbylevel = 0                              ! grids of so many points travel level by level
-   integer, save :: nbox(4) = -1, nglo(2) = 0                  ! i offset, j offset, ni, nj; global sizes
-   character(len=32), save :: cbound = 'closed'
+   integer, save :: ngrid = 0                                 ! grids declared
+   integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
+   character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
    real(real64), save :: rtimeout = 120._real64
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
@@ -277,18 +279,26 @@ contains
 
    ! --- Definition ---------------------------------------------------------------------------------------------------
 
-   !> The box of the halo-free global grid that this rank owns.
-   subroutine cpl_domain(kiglo, kjglo, kioff, kjoff, kni, knj, cdbound, kerr)
+   !> The box of the halo-free global grid that this rank owns. Fields declared from here on live on this grid; a model with
+   !! several grids calls it once for each, under different names, alike on every rank (0 x 0 where a rank has no part).
+   subroutine cpl_domain(kiglo, kjglo, kioff, kjoff, kni, knj, cdbound, cdgrid, kerr)
       integer,                    intent(in)  :: kiglo, kjglo   !< global sizes, without halo
       integer,                    intent(in)  :: kioff, kjoff   !< zero-based offset of this interior in the global grid
       integer,                    intent(in)  :: kni, knj       !< size of this interior
       character(len=*), optional, intent(in)  :: cdbound        !< closed (default), cyclic_ew, cyclic_ns, cyclic_both, fold_T or _F
+      character(len=*), optional, intent(in)  :: cdgrid         !< name of the grid; default: the model has one
       integer,          optional, intent(out) :: kerr           !< 0 or error code; absent: stop the job
       character(len=160) :: clmsg
       if (present(kerr)) kerr = 0
-      nglo = [kiglo, kjglo]
-      nbox = [kioff, kjoff, kni, knj]
-      if (present(cdbound)) cbound = cdbound
+      if (ngrid == jp_grids) then
+         call fail('cpl_domain: a model has at most 8 grids', kerr)
+         return
+      end if
+      ngrid = ngrid + 1
+      nglo(:, ngrid) = [kiglo, kjglo]
+      nbox(:, ngrid) = [kioff, kjoff, kni, knj]
+      if (present(cdbound)) cbound(ngrid) = cdbound
+      if (present(cdgrid)) cgrid(ngrid) = cdgrid
       if (kni < 0 .or. knj < 0 .or. kioff < 0 .or. kjoff < 0 .or. kioff + kni > kiglo .or. kjoff + knj > kjglo) then
          write(clmsg, '(5(a,i0),a,i0)') 'cpl_domain: the box at offset (', kioff, ',', kjoff, ') of size (', kni, ',', knj, &
             &  ') leaves the global grid ', kiglo, ' x ', kjglo
@@ -320,6 +330,10 @@ contains
             return
          end if
       end do
+      if (ngrid == 0) then
+         call fail('cpl_var: field ' // trim(cdname) // ' comes before cpl_domain', kerr)
+         return
+      end if
       if (scan(cdpoint(1:1), 'TUVFW') == 0 .or. klev < 1 .or. (kdir /= cpl_out .and. kdir /= cpl_in)) then
          call fail('cpl_var: field ' // trim(cdname) // ' needs a point T, U, V, F or W, at least one level, ' // &
             &      'and direction cpl_out or cpl_in', kerr)
@@ -332,7 +346,7 @@ contains
       end if
       nvar = nvar + 1
       var(nvar)%cname = cdname ; var(nvar)%cunits = cdunits ; var(nvar)%cpoint = cdpoint(1:1)
-      var(nvar)%nlev = klev ; var(nvar)%ndir = kdir
+      var(nvar)%nlev = klev ; var(nvar)%ndir = kdir ; var(nvar)%ngrd = ngrid
       kfld = nvar
    end subroutine cpl_var
 
@@ -346,17 +360,18 @@ contains
       character(len=*), optional, intent(in)  :: cdlevel  !< time level of the state that is sent: now (default), before
       integer,          optional, intent(out) :: kerr     !< 0 or error code; absent: stop the job
       character(len=:), allocatable :: cljson
-      integer, allocatable :: ibox(:,:)
-      integer :: imine(5), ierr, ireq(1)
+      integer, allocatable :: ibox(:,:), imine(:)
+      integer :: ierr, ireq(1)
       character(len=8) :: cllev
 
       if (present(kerr)) kerr = 0
       nit000 = kit000 ; nitend = kitend
       cllev = 'now'
       if (present(cdlevel)) cllev = cdlevel
-      allocate(ibox(5, nsize_oce))
-      imine = [nbox, nvar]
-      call MPI_Gather(imine, 5, MPI_INTEGER, ibox, 5, MPI_INTEGER, 0, ncomm_oce, ierr)
+      allocate(ibox(4*ngrid + 2, nsize_oce), imine(4*ngrid + 2))
+      imine(1:2) = [nvar, ngrid]
+      imine(3:) = reshape(nbox(:, 1:ngrid), [4*ngrid])
+      call MPI_Gather(imine, 4*ngrid + 2, MPI_INTEGER, ibox, 4*ngrid + 2, MPI_INTEGER, 0, ncomm_oce, ierr)
       if (nrank_oce == 0) then
          call handshake(ibox, pdt, kdate0, cdcal, cllev, cljson)
          if (ldescribe) then
@@ -401,28 +416,35 @@ contains
       character(len=*),              intent(in)  :: cdcal, cdlevel
       character(len=:), allocatable, intent(out) :: cdjson
       character(len=256) :: cl
-      integer :: jv, jr
+      integer :: jv, jr, jg, jb
       write(cl, '(a,i0,a,a,a)') '{"protocol": ', cpl_protocol, ', "transport": "oasis", "model": "', trim(cmodel), '", '
       cdjson = trim(cl)
-      write(cl, '(a,i0,a,i0,a,a,a)') ' "grid": {"nx": ', nglo(1), ', "ny": ', nglo(2), ', "boundary": "', trim(cbound), '"}, '
-      cdjson = cdjson // trim(cl)
       write(cl, '(a,es23.16,a,i0,a,i0,a,i0)') ' "time": {"rn_Dt": ', pdt, ', "nn_it000": ', nit000, ', "nn_itend": ', nitend, &
          &  ', "date0": ', kdate0
       cdjson = cdjson // trim(cl)
       cdjson = cdjson // ', "calendar": "' // trim(cdcal) // '", "level": "' // trim(cdlevel) // '"}, "fields": ['
       do jv = 1, nvar
          if (jv > 1) cdjson = cdjson // ', '
-         write(cl, '(a,i0,a,a)') '{"id": ', jv, ', "name": "', trim(var(jv)%cname)
+         write(cl, '(a,i0,a,i0,a,a)') '{"id": ', jv, ', "grid": ', var(jv)%ngrd, ', "name": "', trim(var(jv)%cname)
          cdjson = cdjson // trim(cl) // '", "units": "' // trim(var(jv)%cunits)
          write(cl, '(a,i0,a,a,a)') '", "point": "' // var(jv)%cpoint // '", "levels": ', var(jv)%nlev, ', "direction": "', &
             &  trim(merge('out', 'in ', var(jv)%ndir == cpl_out)), '"}'
          cdjson = cdjson // trim(cl)
       end do
-      cdjson = cdjson // '], "domains": ['
+      cdjson = cdjson // '], "declared": ['
       do jr = 1, size(kbox, 2)
-         if (jr > 1) cdjson = cdjson // ', '
-         write(cl, '(5(a,i0),a)') '[', kbox(1, jr), ', ', kbox(2, jr), ', ', kbox(3, jr), ', ', kbox(4, jr), ', ', kbox(5, jr), ']'
-         cdjson = cdjson // trim(cl)
+         write(cl, '(i0)') kbox(1, jr)
+         cdjson = cdjson // trim(cl) // trim(merge(', ', '  ', jr < size(kbox, 2)))
+      end do
+      cdjson = cdjson // '], "grids": ['
+      do jg = 1, ngrid
+         write(cl, '(a,i0,a,i0,a)') '", "nx": ', nglo(1, jg), ', "ny": ', nglo(2, jg), ', "boundary": "'
+         cdjson = cdjson // '{"name": "' // trim(cgrid(jg)) // trim(cl) // trim(cbound(jg)) // '", "domains": ['
+         do jr = 1, size(kbox, 2)
+            write(cl, '(a,i0,3(a,i0),a)') '[', kbox(4*jg-1, jr), (', ', kbox(4*jg+jb, jr), jb = 0, 2), ']'
+            cdjson = cdjson // trim(cl) // trim(merge(', ', '  ', jr < size(kbox, 2)))
+         end do
+         cdjson = cdjson // ']}' // trim(merge(', ', '  ', jg < ngrid))
       end do
       cdjson = cdjson // ']}'
    end subroutine handshake
@@ -467,26 +489,27 @@ contains
 
    !> Partitions (rows of the interior, level by level), coupled fields and headers; then the end of the definitions.
    subroutine define_oasis()
-      integer :: je, jf, jk, jv, ierr, ilev, ihead, isize
-      integer :: ipart(huge_levels()), inone(4)
+      integer :: je, jf, jk, jv, jg, ierr, ilev, ihead, isize
+      integer :: ipart(huge_levels(), ngrid), inone(4)
       character(len=8) :: clexc
       character(len=4) :: cllev
       ipart = -1
-      isize = nbox(3) * nbox(4)
       inone = [3, 1, 0, merge(jp_head, 0, nrank_oce == 0)]
       call oasis_def_partition(ihead, inone, ierr, jp_head)
       do je = 1, nexc
          do jf = 1, exc(je)%nfld
             jv = exc(je)%mfld(jf)
             ilev = merge(1, var(jv)%nlev, by_level(jv))
-            if (ipart(ilev) < 0) call partition(ilev, ipart(ilev))
+            jg = var(jv)%ngrd
+            isize = nbox(3, jg) * nbox(4, jg)
+            if (ipart(ilev, jg) < 0) call partition(ilev, nglo(:, jg), nbox(:, jg), ipart(ilev, jg))
             var(jv)%nexc = je
             allocate(var(jv)%moasis(var(jv)%nlev / ilev))
             do jk = 1, size(var(jv)%moasis)
                cllev = ''
                if (by_level(jv)) write(cllev, '(a,i3.3)') '_', jk
-               call oasis_def_var(var(jv)%moasis(jk), 'hal_o_' // trim(var(jv)%cname) // trim(cllev), ipart(ilev), [1, 1], &
-                  &               merge(oasis_out, oasis_in, exc(je)%ndir == cpl_out), [1, isize*ilev], oasis_double, ierr)
+               call oasis_def_var(var(jv)%moasis(jk), 'hal_o_' // trim(var(jv)%cname) // trim(cllev), ipart(ilev, jg), &
+                  &               [1, 1], merge(oasis_out, oasis_in, exc(je)%ndir == cpl_out), [1, isize*ilev], oasis_double, ierr)
             end do
          end do
          write(clexc, '(i0)') je
@@ -497,7 +520,7 @@ contains
             call head_everywhere(exc(je), 'hal_o_head_' // trim(clexc))
          end if
       end do
-      allocate(zbuf(max(1, isize * huge_levels())))
+      allocate(zbuf(max(1, maxval(nbox(3, 1:ngrid) * nbox(4, 1:ngrid)) * huge_levels())))
       call oasis_enddef(ierr)
    end subroutine define_oasis
 
@@ -505,7 +528,7 @@ contains
    pure function by_level(kv) result(ld)
       integer, intent(in) :: kv
       logical :: ld
-      ld = var(kv)%nlev > 1 .and. nglo(1)*nglo(2) >= nbylevel
+      ld = var(kv)%nlev > 1 .and. nglo(1, var(kv)%ngrd)*nglo(2, var(kv)%ngrd) >= nbylevel
    end function by_level
 
    !> The largest number of levels of any field.
@@ -518,24 +541,24 @@ contains
    end function huge_levels
 
    !> Rows of the interior at every level, in the order of the packed array.
-   subroutine partition(klev, kpart)
-      integer, intent(in)  :: klev
+   subroutine partition(klev, kglo, kbox, kpart)
+      integer, intent(in)  :: klev, kglo(2), kbox(4)   !< levels, global sizes, offsets and sizes of the interior
       integer, intent(out) :: kpart
-      integer :: iseg(2 + 2*klev*max(nbox(4), 1)), jk, jj, in, ierr
-      in = klev * nbox(4)
-      if (nbox(3) == 0) in = 0
+      integer :: iseg(2 + 2*klev*max(kbox(4), 1)), jk, jj, in, ierr
+      in = klev * kbox(4)
+      if (kbox(3) == 0) in = 0
       iseg = 0
       iseg(1) = 3
       iseg(2) = max(in, 1)
       in = 2
       do jk = 0, klev - 1
-         do jj = 0, nbox(4) - 1
-            iseg(in+1) = jk*nglo(1)*nglo(2) + (nbox(2) + jj)*nglo(1) + nbox(1)
-            iseg(in+2) = nbox(3)
+         do jj = 0, kbox(4) - 1
+            iseg(in+1) = jk*kglo(1)*kglo(2) + (kbox(2) + jj)*kglo(1) + kbox(1)
+            iseg(in+2) = kbox(3)
             in = in + 2
          end do
       end do
-      call oasis_def_partition(kpart, iseg(1:2 + 2*iseg(2)), ierr, nglo(1)*nglo(2)*klev)
+      call oasis_def_partition(kpart, iseg(1:2 + 2*iseg(2)), ierr, kglo(1)*kglo(2)*klev)
    end subroutine partition
 
    !> The header of an answer reaches every rank.
@@ -621,14 +644,14 @@ contains
       integer :: jj, ip
       integer(int64) :: it0
       call system_clock(it0)
-      ip = (klev - 1) * nbox(3) * nbox(4)
-      do jj = 1, nbox(4)
+      ip = (klev - 1) * size(pdata)
+      do jj = 1, size(pdata, 2)
          if (nwire == 64) then
-            zbuf(ip+1:ip+nbox(3)) = pdata(:, jj)
+            zbuf(ip+1:ip+size(pdata, 1)) = pdata(:, jj)
          else
-            zbuf(ip+1:ip+nbox(3)) = real(real(pdata(:, jj), real32), real64)
+            zbuf(ip+1:ip+size(pdata, 1)) = real(real(pdata(:, jj), real32), real64)
          end if
-         ip = ip + nbox(3)
+         ip = ip + size(pdata, 1)
       end do
       call clock_add(1, it0)
    end subroutine pack_r8
@@ -639,10 +662,10 @@ contains
       integer :: jj, ip
       integer(int64) :: it0
       call system_clock(it0)
-      ip = (klev - 1) * nbox(3) * nbox(4)
-      do jj = 1, nbox(4)
-         zbuf(ip+1:ip+nbox(3)) = real(pdata(:, jj), real64)
-         ip = ip + nbox(3)
+      ip = (klev - 1) * size(pdata)
+      do jj = 1, size(pdata, 2)
+         zbuf(ip+1:ip+size(pdata, 1)) = real(pdata(:, jj), real64)
+         ip = ip + size(pdata, 1)
       end do
       call clock_add(1, it0)
    end subroutine pack_r4
@@ -707,10 +730,10 @@ contains
       integer :: jj, ip
       integer(int64) :: it0
       call system_clock(it0)
-      ip = (klev - 1) * nbox(3) * nbox(4)
-      do jj = 1, nbox(4)
-         pdata(:, jj) = zbuf(ip+1:ip+nbox(3))
-         ip = ip + nbox(3)
+      ip = (klev - 1) * size(pdata)
+      do jj = 1, size(pdata, 2)
+         pdata(:, jj) = zbuf(ip+1:ip+size(pdata, 1))
+         ip = ip + size(pdata, 1)
       end do
       call clock_add(3, it0)
    end subroutine unpack_r8
@@ -721,10 +744,10 @@ contains
       integer :: jj, ip
       integer(int64) :: it0
       call system_clock(it0)
-      ip = (klev - 1) * nbox(3) * nbox(4)
-      do jj = 1, nbox(4)
-         pdata(:, jj) = real(zbuf(ip+1:ip+nbox(3)), real32)
-         ip = ip + nbox(3)
+      ip = (klev - 1) * size(pdata)
+      do jj = 1, size(pdata, 2)
+         pdata(:, jj) = real(zbuf(ip+1:ip+size(pdata, 1)), real32)
+         ip = ip + size(pdata, 1)
       end do
       call clock_add(3, it0)
    end subroutine unpack_r4
@@ -768,7 +791,7 @@ contains
       real(real64) :: zhead(jp_head)
       zexc => exc(var(kfld)%nexc)
       call system_clock(it0)
-      ilen = nbox(3)*nbox(4)*var(kfld)%nlev / size(var(kfld)%moasis)
+      ilen = product(nbox(3:4, var(kfld)%ngrd)) * var(kfld)%nlev / size(var(kfld)%moasis)
       do jk = 1, size(var(kfld)%moasis)
          call oasis_put(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
       end do
@@ -807,8 +830,8 @@ contains
       zexc => exc(var(kfld)%nexc)
       if (.not. due(zexc, kt)) return
       call system_clock(it0)
-      zbuf(1:nbox(3)*nbox(4)*var(kfld)%nlev) = 0._real64
-      ilen = nbox(3)*nbox(4)*var(kfld)%nlev / size(var(kfld)%moasis)
+      zbuf(1:product(nbox(3:4, var(kfld)%ngrd))*var(kfld)%nlev) = 0._real64
+      ilen = product(nbox(3:4, var(kfld)%ngrd)) * var(kfld)%nlev / size(var(kfld)%moasis)
       do jk = 1, size(var(kfld)%moasis)
          call oasis_get(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
       end do
@@ -855,9 +878,10 @@ contains
          call fail(at_step(cdwho // ': unknown field id', kt), kerr)
       else if (var(kfld)%ndir /= kdir) then
          call fail(at_step(cdwho // ': field ' // trim(var(kfld)%cname) // ' was declared for the other direction', kt), kerr)
-      else if (any(kshape /= [nbox(3), nbox(4), var(kfld)%nlev])) then
-         write(clmsg, '(6(a,i0),a)') ' has the shape (', kshape(1), ',', kshape(2), ',', kshape(3), '), declared (', nbox(3), &
-            &  ',', nbox(4), ',', var(kfld)%nlev, '); pass the interior alone, without halo'
+      else if (any(kshape /= [nbox(3:4, var(kfld)%ngrd), var(kfld)%nlev])) then
+         write(clmsg, '(6(a,i0),a)') ' has the shape (', kshape(1), ',', kshape(2), ',', kshape(3), '), declared (', &
+            &  nbox(3, var(kfld)%ngrd), ',', nbox(4, var(kfld)%ngrd), ',', var(kfld)%nlev, &
+            &  '); pass the interior alone, without halo'
          call fail(at_step(cdwho // ': field ' // trim(var(kfld)%cname) // trim(clmsg), kt), kerr)
       else if (kt > nitend) then
          write(clmsg, '(a,i0)') ' beyond the last step given to cpl_define, ', nitend

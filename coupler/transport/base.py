@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from coupler.exchange import Plan
 from coupler.grid import Ownership
-from coupler.handshake import Handshake
+from coupler.handshake import GridPart, Handshake
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Transport(Protocol):
     def handshake(self) -> Handshake:
         """The ocean's description of itself, the same on every coupler rank."""
 
-    def ownership(self, shake: Handshake) -> Ownership:
-        """Which rank of the other side holds each cell."""
+    def ownership(self, part: GridPart) -> Ownership:
+        """Which rank of the other side holds each cell of a grid."""
 
     def define(self, plans: Sequence[Plan], wire: int, timeout: float) -> None:
         """Tell the ocean which exchanges there are, and make the messages ready."""

@@ -14,7 +14,7 @@ from mpi4py import MPI
 from coupler.errors import HaloclineError
 from coupler.exchange import Copy, Exchange, Plan, copies, message_length
 from coupler.grid import Ownership, ownership
-from coupler.handshake import Handshake, parse
+from coupler.handshake import GridPart, Handshake, parse
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, Launch, hello
@@ -72,9 +72,9 @@ class MpiTransport:
             text = raw.tobytes().decode("ascii", "replace")
         return parse(self.launch.local.bcast(text))
 
-    def ownership(self, shake: Handshake) -> Ownership:
-        """Which ocean rank owns each cell."""
-        return ownership(shake.global_grid, shake.boxes)
+    def ownership(self, part: GridPart) -> Ownership:
+        """Which ocean rank owns each cell of a grid."""
+        return ownership(part.grid, part.boxes)
 
     def define(self, plans: Sequence[Plan], wire: int, timeout: float) -> None:
         """Send every ocean rank the exchanges and the runs of this pair, then make persistent requests.

@@ -16,7 +16,7 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Copy, Exchange, Plan, copies
 from coupler.fields import Field
 from coupler.grid import Ownership, ownership
-from coupler.handshake import Handshake, parse
+from coupler.handshake import GridPart, Handshake, parse
 from coupler.oasis.genuine import find_pyoasis
 from coupler.oasis.namcouple import Entry, compare, read
 from coupler.oasis.var import SMALL_GRID, choose_form, level_names
@@ -85,9 +85,9 @@ class OasisTransport:
         self.shake = shake
         return shake
 
-    def ownership(self, shake: Handshake) -> Ownership:
+    def ownership(self, part: GridPart) -> Ownership:
         """One owner of all cells that any ocean rank owns: OASIS sorts out which."""
-        covered = ownership(shake.global_grid, shake.boxes).rank >= 0
+        covered = ownership(part.grid, part.boxes).rank >= 0
         flat = np.arange(covered.size, dtype=np.int64).reshape(covered.shape)
         return Ownership(np.where(covered, 0, -1).astype(np.int32), flat)
 
@@ -122,7 +122,8 @@ class OasisTransport:
         inward = exchange.direction == "to_coupler"
         direction = oasis.OASIS.IN if inward else oasis.OASIS.OUT
         assert self.shake is not None
-        cells = self.shake.grid.nx * self.shake.grid.ny
+        grid = self.shake.grids[plan.exchange.grid - 1]
+        cells = grid.nx * grid.ny
         variables, offset, sizes = [], 0, []
         for number in plan.set_of:
             request = plan.sets[number].requests.get(0)
@@ -233,7 +234,8 @@ def entries(exchanges: Sequence[Exchange], shake: Handshake) -> list[Entry]:
         head = (f"hal_o_head_{exchange.number}", f"hal_c_head_{exchange.number}")
         pairs.append((*(head if exchange.direction == "to_coupler" else head[::-1]), 0))
         for source, target, levels in pairs:
-            nx, ny = (shake.grid.nx, shake.grid.ny * levels) if levels else (HEAD, 1)
+            part = shake.grids[exchange.grid - 1]
+            nx, ny = (part.nx, part.ny * levels) if levels else (HEAD, 1)
             result.append(Entry(source, target, period, (nx, ny, nx, ny)))
     return result
 
@@ -242,7 +244,8 @@ def _pairs(exchange: Exchange, field: Field, shake: Handshake) -> list[tuple[str
     """Source, target and levels of each coupled field: one packed, or one per level, whichever is faster for the grid."""
     names = [(ocean_name(field.name), coupler_name(field.name))]
     levels = field.levels
-    if choose_form(shake.grid.nx * shake.grid.ny, levels) == "levels":
+    part = shake.grids[exchange.grid - 1]
+    if choose_form(part.nx * part.ny, levels) == "levels":
         names = list(zip(*(level_names(name, levels) for name in names[0]), strict=True))
         levels = 1
     return [(*(pair if exchange.direction == "to_coupler" else pair[::-1]), levels) for pair in names]

@@ -53,7 +53,7 @@ def test_describe_prints_the_handshake(coupled_run, mpirun):
     folder = coupled_run({}, coupler=0).folder
     done = mpirun([executable("double"), "--describe"], np=2, cwd=folder)
     shake = parse(done.stdout.strip().splitlines()[-1])
-    assert (shake.grid.nx, shake.grid.ny, shake.grid.boundary, len(shake.domains)) == (19, 15, "closed", 2)
+    assert (shake.grid.nx, shake.grid.ny, shake.grid.boundary, shake.ranks) == (19, 15, "closed", 2)
     assert [field.name for field in shake.fields if field.direction == "in"] == ["du", "dv", "dt"]
     assert str(shake.date(1)) == "0001-01-01 00:00:00"
 

@@ -128,6 +128,10 @@ def test_fragments_of_namelists_are_read_or_refused_in_words(tmp_path_factory, p
         assert str(error)
 
 
+def test_a_group_inside_a_group_is_refused(cfg):
+    assert "cannot read namelist group &namcpl" in message(cfg("&namcpl&namcpl&namcpl/"))
+
+
 def test_groups_know_their_lines(cfg):
     groups = read_groups(settings.config_file(cfg(GOOD)))
     assert [(group.name, group.line) for group in groups][:4] == [
