@@ -40,6 +40,8 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    # Huge pages for large arrays, as numpy has them: 13.5 MB there and back take 5.6 instead of 9.0 ms.
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
 
 

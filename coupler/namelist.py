@@ -42,7 +42,7 @@ class Group:
             ) from error
         if not isinstance(parsed.get(self.name), f90nml.Namelist):  # nothing, or a list: a group inside a group
             raise HaloclineError(
-                f"cannot read namelist group &{self.name}: it is not one list of values.\n  {self.where()}. Check its closing slash."
+                f"cannot read namelist group &{self.name}: it is not one list of values.\n  {self.where()}. Check its slash."
             )
         return {key.lower(): value for key, value in parsed[self.name].items()}
 

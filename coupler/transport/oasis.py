@@ -131,13 +131,17 @@ class OasisTransport:
         payload = np.zeros(sum(f.levels * n for f, n in zip(exchange.fields, sizes, strict=True)))
         for field, number, size in zip(exchange.fields, plan.set_of, sizes, strict=True):
             request = plan.sets[number].requests.get(0)
-            starts = request.runs.start.tolist() if request else []
-            lengths = request.runs.length.tolist() if request else []
-            partition = oasis.OrangePartition(starts, lengths, cells)
-            variable = oasis.Var(coupler_name(field.name), partition, direction, field.levels)
-            part = payload[offset : offset + field.levels * size].reshape(field.levels, size)
-            variables.append((variable, part.T if field.levels > 1 else part[0]))
-            offset += field.levels * size
+            starts = request.runs.start if request else np.empty(0, np.int64)
+            lengths = request.runs.length if request else np.empty(0, np.int64)
+            packed = choose_form(cells, field.levels) == "packed"
+            together = field.levels if packed else 1  # levels of one coupled field, at k * cells of its index space
+            places = (np.arange(together)[:, None] * cells + starts).ravel().tolist()
+            partition = oasis.OrangePartition(places, np.tile(lengths, together).tolist(), together * cells)
+            name = coupler_name(field.name)
+            for level_name in [name] if packed else level_names(name, field.levels):
+                part = payload[offset : offset + together * size]
+                variables.append((oasis.Var(level_name, partition, direction), part))
+                offset += together * size
         everywhere = inward or self.rank == 0
         partition = oasis.OrangePartition([0] if everywhere else [], [HEAD] if everywhere else [], HEAD)
         head = oasis.Var(f"hal_c_head_{exchange.number}", partition, direction)
@@ -201,7 +205,10 @@ class OasisTransport:
     def finish(self) -> None:
         """OASIS ends with all its components."""
         with self.watchdog("the end of OASIS (oasis_terminate)"):
-            self.component.terminate()
+            if hasattr(self.component, "terminate"):
+                self.component.terminate()
+            else:  # a genuine pyoasis ends with its object
+                del self.component
 
 
 def coupler_name(field: str) -> str:
