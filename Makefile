@@ -29,6 +29,7 @@ export MKL_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 TRANSPORT ?= mpi
+PREC      ?= double
 V      := .venv/bin
 STAMP  := .venv/.halocline
 LISTS  := pyproject.toml docker/constraints.txt
@@ -62,8 +63,9 @@ lint: fortran ## ruff, mypy, fortitude, and a Fortran build in which a warning i
 	@$(call say,compiler warnings)
 	@+$(call ocean,check) B=$(CURDIR)/build/lint FC='mpif90 -Werror'
 
-fortran: setup ## compile the ocean (double precision) into build/double/gyre.exe, and over OASIS gyre_oasis.exe
+fortran: setup ## compile the ocean into build/double/gyre.exe and, over OASIS, gyre_oasis.exe; PREC=single: build/single too
 	@+$(call ocean,double)
+	@+[ $(PREC) = double ] || $(call ocean,$(PREC))
 	@+$(MAKE) -s -C coupler/oasis
 	@+$(MAKE) -s -C fortran_stub VARIANT=double TRANSPORT=oasis
 

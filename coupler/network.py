@@ -12,34 +12,8 @@ from coupler.exchange import Plan
 from coupler.fields import Field
 from coupler.grid import Box
 from coupler.land import REACH, mask_name, mask_of, nearest_wet, replicate
+from coupler.links import Link
 from coupler.stagger import to_point
-
-
-@dataclass(frozen=True)
-class Link:
-    """The field that is an input or output, and which of its levels (first and last, from 1; None: all)."""
-
-    field: str
-    levels: tuple[int, int] | None = None
-
-    def cut(self, view: np.ndarray) -> np.ndarray:
-        """The levels of a view (k, J, I)."""
-        return view if self.levels is None else view[self.levels[0] - 1 : self.levels[1]]
-
-    def selected(self, field: Field) -> Field:
-        """The field with as many levels as are used, for the comparison with a contract."""
-        if self.levels is None:
-            return field
-        first, last = self.levels
-        if not 1 <= first <= last <= field.levels:
-            raise HaloclineError(
-                f"levels {first} to {last} of field '{field.name}' do not exist; it has {field.levels}."
-            )
-        return field.model_copy(update={"levels": last - first + 1})
-
-    def __str__(self) -> str:
-        """As the namelist writes it."""
-        return self.field if self.levels is None else f"{self.field}({self.levels[0]}:{self.levels[1]})"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Which field goes where: namelist, handshake and contracts compared, exchanges and networks made from them."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,8 @@ from coupler.exchange import Exchange
 from coupler.fields import Field, by_name
 from coupler.handshake import Handshake
 from coupler.land import MASKS
-from coupler.network import Link, Network
+from coupler.links import Link, read_links
+from coupler.network import Network
 from coupler.settings import NamExc, NamNet, Settings
 
 
@@ -153,7 +153,7 @@ def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]
     search = [Path.cwd(), settings.path.resolve().parent]
     for group in settings.namnet:
         try:
-            inputs, outputs = _links(group, "cn_inputs"), _links(group, "cn_outputs")
+            inputs, outputs = read_links(group, "cn_inputs"), read_links(group, "cn_outputs")
             if group.cn_engine == "null":
                 specs = [_null_output(group, link.field, into) for link in outputs.values()]
                 engine = load_engine(None, "null", outputs=specs)
@@ -186,21 +186,6 @@ def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]
             )
         )
     return networks, notes
-
-
-def _links(group: NamNet, key: str) -> dict[str, Link]:
-    """Entries 'name=field', 'name=field(k)', 'name=field(first:last)' as a mapping; a bare name stands for itself."""
-    result = {}
-    for entry in getattr(group, key):
-        found = re.fullmatch(r"\s*(\w+)\s*(?:=\s*(\w+)\s*(?:\(\s*(\d+)\s*(?::\s*(\d+)\s*)?\))?)?\s*", entry)
-        if found is None:
-            raise HaloclineError(
-                f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'name=field', 'name=field(1)' or "
-                "'name=field(1:5)'."
-            )
-        name, field, first, last = found.groups()
-        result[name] = Link(field or name, (int(first), int(last or first)) if first else None)
-    return result
 
 
 def _halos(networks: list[Network], out: Mapping[str, Field], into: Mapping[str, Field]) -> dict[str, int]:

@@ -8,7 +8,8 @@ from coupler.exchange import Exchange, make_plan
 from coupler.fields import Field
 from coupler.grid import Box, Grid, decompose, ownership
 from coupler.land import REACH, land_fills, nearest_wet
-from coupler.network import Link, Network
+from coupler.links import Link
+from coupler.network import Network
 from coupler.stagger import to_point
 
 NX, NY, NZ = 14, 11, 3
