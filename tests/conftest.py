@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 REPO = Path(__file__).resolve().parents[1]
 
@@ -38,6 +39,11 @@ class Finished:
     @property
     def text(self) -> str:
         return self.stdout + self.stderr
+
+
+# The same examples every time, and no limit per example: the machine may be busy.
+hypothesis_settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis_settings.load_profile("fixed")
 
 
 def pytest_configure() -> None:
