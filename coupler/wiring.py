@@ -115,7 +115,7 @@ def _exchange(
     if not group.ln_static and (first - 1) % period:
         problems.append(
             f"exchange '{group.cn_name}' happens every {period} steps counted from step 1; a run that starts at step {first} "
-            f"would need the tendencies of step {first - (first - 1) % period}, and coupled restarts do not exist yet.\n"
+            f"would need the tendencies of step {first - (first - 1) % period}, which no restart holds.\n"
             f"  {group.where('rn_period')}. Start at step {first + (1 - first) % period}, or use a shorter period."
         )
     if group.nn_lag and group.cn_dir == "to_coupler":
