@@ -61,7 +61,11 @@ class NamCpl(_Group):
     nn_threads: int = Field(1, ge=1, description="threads of the engine per coupler rank")
     rn_timeout: float = Field(60.0, gt=0, description="longest wait for the other side, or for a network [s]")
     rn_timeout_start: float = Field(120.0, gt=0, description="longest wait in the start-up [s]")
-    cn_rst_in: str = Field("", description="restart of the coupler to begin from (cn_first = 'restart')")
+    cn_rst_in: str = Field("", description="restart of the coupler to begin from; '': begin anew")
+    nn_seed: int = Field(0, ge=0, lt=2**32, description="seed of the noise of stochastic networks")
+    nn_member: int = Field(0, ge=0, lt=2**32, description="member of an ensemble: another noise with the same seed")
+    ln_record: bool = Field(False, description=".true.: write every exchange to cn_record, for `halocline replay`")
+    cn_record: str = Field("halocline_record.nc", description="name of the recording")
     cn_exe: str = Field("", description="ocean executable that `halocline run` starts; '': the reference ocean")
     cn_python_allow: Names = Field([], description="Python files that may run as networks (engine 'python')")
     nn_nx: int = Field(0, ge=0, description="global size along i, checked against the ocean; 0: take the ocean's")
@@ -83,8 +87,8 @@ class NamExc(_Group):
     nn_lag: Literal[0, 1] = Field(
         0, description="periods between a state and the use of its answer; 1: overlap with the ocean"
     )
-    cn_first: Literal["zero", "restart"] = Field(
-        "zero", description="with nn_lag = 1, the first answer: 'zero', or 'restart'"
+    cn_first: Literal["zero", "wait", "restart"] = Field(
+        "zero", description="with nn_lag = 1, the first answer: 'zero', 'wait' (for the network, once), or 'restart'"
     )
     nn_halo: int = Field(-1, ge=-1, description="cells around each subdomain; -1: the largest radius of the networks")
 
@@ -94,15 +98,77 @@ class NamNet(_Group):
 
     cn_name: str = Field(min_length=1, description="name of the network, used in messages")
     cn_artefact: str = Field("", description="file of the network: in the run folder, beside the namelist, or shipped")
-    cn_engine: Literal["auto", "onnx", "exported", "python", "null"] = Field(
-        "auto", description="what runs it: 'auto' (by suffix), 'onnx', 'exported', 'python', 'null' (returns zeros)"
+    cn_engine: Literal["auto", "onnx", "exported", "torchscript", "python", "null"] = Field(
+        "auto",
+        description="what runs it: 'auto' (by suffix), 'onnx', 'exported', 'torchscript', 'python', 'null' (zeros)",
     )
     cn_sha256: str = Field("", description="hash that the file must have; '': a warning prints the line to paste")
-    cn_inputs: Names = Field([], description="'input=field' where the names of contract and ocean differ")
+    ln_trust: bool = Field(False, description=".true.: load a torch file (.pt2, .pt) whose hash is not pinned")
+    cn_device: str = Field(
+        "cpu", description="'cpu', 'cuda', 'cuda:N', or 'auto' (whatever is there); never changed silently"
+    )
+    cn_precision: Literal["", "tf32", "bf16", "fp16"] = Field(
+        "", description="arithmetic of a float32 network; '': float32. The error against it is printed at start"
+    )
+    rn_maxmem: float = Field(
+        0.0, ge=0, description="memory for a call of the network, kept by tiling; 0: one call [MB]"
+    )
+    cn_inputs: Names = Field([], description="'input=field' where names differ; 'input=network.output' chains networks")
     cn_outputs: Names = Field(
         [], description="'output=field' where they differ; for 'null' the fields to fill with zero"
     )
+    rn_period: float = Field(
+        0.0, ge=0, description="period of a network that only feeds others; 0: that of its readers [s]"
+    )
+    cn_role: Literal["active", "standby", "shadow"] = Field(
+        "active",
+        description="'active', 'standby' (runs when another falls back on it), 'shadow' (runs beside, is compared)",
+    )
+    ln_swap: bool = Field(False, description=".true.: take a new artefact during the run, named in NETWORK.swap")
     rn_scale: float = Field(1.0, description="factor on every output")
+    rn_ramp: float = Field(0.0, ge=0, description="the factor grows from 0 over this time from step 1 [days]")
+    rn_lat_min: float = Field(
+        -90.0, description="outputs are zero south of it; needs the static fields gphit, gphiu, ..."
+    )
+    rn_lat_max: float = Field(90.0, description="outputs are zero north of it")
+    nn_lev_min: int = Field(1, ge=1, description="outputs are zero above this level")
+    nn_lev_max: int = Field(0, ge=0, description="outputs are zero below this level; 0: the last")
+    cn_policy: Literal["stop", "clip", "zero", "hold", "fallback"] = Field(
+        "stop", description="what a guard does: 'stop', 'clip', 'zero', 'hold' (the last good value), 'fallback'"
+    )
+    cn_fallback: str = Field(
+        "", description="with 'fallback': a network of cn_role 'standby'; '': the ocean, by cn_flags"
+    )
+    cn_flags: Names = Field(
+        [], description="'output=field': a field of the ocean that is 1 where its own closure must take over"
+    )
+    rn_clip: float = Field(0.0, ge=0, description="largest |output|, in its units; 0: the bounds of the contract")
+    rn_rate: float = Field(
+        0.0, ge=0, description="largest change of an output [its units per second]; 0: the contract's"
+    )
+    rn_novelty: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="share of inputs outside the trained percentiles from which the policy acts; 1: never; not with 'clip'",
+    )
+    nn_guard_stop: int = Field(
+        0, ge=0, description="interventions in this run, over all ranks, that stop it; 0: any number"
+    )
+    cn_weights: Names = Field(
+        [], description="'output=e1u*e2u*h': fields whose product weights the domain sum of an output that is removed"
+    )
+    cn_energy: Names = Field(
+        [], description="'output=u': a field whose product with the output is its energy input (shadow)"
+    )
+    rn_noise: float = Field(1.0, ge=0, description="factor on the noise of a stochastic network; 0: its mean")
+    cn_noise: Literal["", "white", "ar1", "hold"] = Field(
+        "", description="noise in time: 'white', 'ar1', 'hold'; '': as the contract says"
+    )
+    rn_noise_time: float = Field(0.0, ge=0, description="e-folding time ('ar1') or length ('hold') of the noise [s]")
+    cn_noise_levels: Literal["", "shared", "independent"] = Field(
+        "", description="noise of levels: 'shared', 'independent'; '': as the contract says"
+    )
 
 
 class NamDiag(_Group):
@@ -111,6 +177,7 @@ class NamDiag(_Group):
     rn_diag: float = Field(0.0, ge=0, description="period of the records in the diagnostics file; 0: no file [s]")
     cn_diag: Names = Field([], description="fields to write; '': all that go to the ocean")
     cn_diag_file: str = Field("halocline_diag.nc", description="name of the diagnostics file")
+    ln_diag_guard: bool = Field(False, description=".true.: write how often the guards changed each cell, guard_FIELD")
 
 
 @dataclass(frozen=True)

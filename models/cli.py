@@ -1,35 +1,66 @@
 """Commands that the models package adds to `halocline`."""
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 import typer
 
+from coupler.errors import HaloclineError
+
+Out = Annotated[Path, typer.Option(help="folder for the artefacts")]
+Formats = Annotated[str, typer.Option(help="formats, comma-separated: onnx, pt2, pt")]
+Precisions = Annotated[str, typer.Option(help="precisions, comma-separated: f8, f4")]
+
 
 def register(app: typer.Typer) -> None:
-    """Add `export`; called through the entry point group `halocline.commands`."""
+    """Add `export` and `import`; called through the entry point group `halocline.commands`."""
     app.command("export")(export)
+    app.command("import")(import_)
 
 
 def export(
     family: Annotated[str, typer.Argument(help="family of networks, e.g. zb20")],
-    out: Annotated[Path, typer.Option(help="folder for the artefacts")] = Path(),
-    dtype: Annotated[str, typer.Option(help="precisions, comma-separated: f8, f4")] = "f8,f4",
-    format: Annotated[str, typer.Option(help="formats, comma-separated: onnx, pt2")] = "onnx,pt2",
+    out: Out = Path(),
+    dtype: Precisions = "f8,f4",
+    format: Formats = "onnx,pt2",
     kappa: Annotated[float | None, typer.Option(help="coefficient of zb20 [m2]; default: gamma 0.1 at 40 km")] = None,
 ) -> None:
     """Write a network as artefacts with its contract inside; radius and decomposition are measured."""
-    import hashlib
+    coefficients = {} if kappa is None else {"kappa": kappa}
+    _show(_exporter("export").export(family, out, dtype.split(","), format.split(","), **coefficients))
 
-    from coupler.errors import HaloclineError
 
+def import_(
+    family: Annotated[str, typer.Argument(help="family of networks, e.g. gz21")],
+    weights: Annotated[Path, typer.Argument(help="published weights, e.g. trained_model.pth")],
+    out: Out = Path(),
+    dtype: Precisions = "f4",
+    format: Formats = "onnx,pt2",
+) -> None:
+    """Write published weights as artefacts with a contract inside; radius and decomposition are measured."""
+    files, published = _exporter("import").import_weights(family, weights, out, dtype.split(","), format.split(","))
+    typer.echo(
+        f"{weights}: these are the published weights of {family}."
+        if published
+        else f"{weights}: these are not the published weights of {family}; where they were trained is not known."
+    )
+    _show(files)
+
+
+def _exporter(command: str) -> ModuleType:
     try:
-        from models.export import export as write
+        from models import export as exporter
     except ImportError as error:
         raise HaloclineError(
-            f"`halocline export` needs {error.name}, which is not installed: `pip install halocline[train]`."
+            f"`halocline {command}` needs {error.name}, which is not installed: `pip install halocline[train]`."
         ) from None
-    coefficients = {} if kappa is None else {"kappa": kappa}
-    for path in write(family, out, dtype.split(","), format.split(","), **coefficients):
+    return exporter
+
+
+def _show(files: Iterable[Path]) -> None:
+    for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         typer.echo(f"{path}  {path.stat().st_size} bytes  cn_sha256 = '{digest}'")

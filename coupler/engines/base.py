@@ -1,34 +1,50 @@
-"""What every engine has in common: finding, pinning and loading artefacts, checking arrays."""
+"""What every engine has in common: finding, pinning and loading artefacts, reading contracts without running them."""
 
 import difflib
 import hashlib
 import importlib.util
+import io
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from coupler.contract import Contract, OutputSpec
+from coupler.contract import KEY, Contract, OutputSpec
 from coupler.errors import HaloclineError
+from coupler.protobuf import entries, messages
 
-SUFFIX = {".onnx": "onnx", ".pt2": "exported", ".py": "python"}
+SUFFIX = {".onnx": "onnx", ".pt2": "exported", ".pt": "torchscript", ".py": "python"}
 ENGINES = ("auto", *SUFFIX.values(), "null")
 
 
 class Engine(Protocol):
-    """What runs an artefact. `notes` are sentences that the user must see once, at start."""
+    """What runs an artefact.
+
+    `device` is where it runs ('cpu', 'cuda:0', 'tensorrt:0'), `sha256` the hash of its file ('' without one),
+    `description` one line for the user, `notes` sentences that the user must see once, at start.
+    """
 
     name: str
     contract: Contract
     threads: int
+    device: str
+    sha256: str
     description: str
     notes: tuple[str, ...]
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Inputs (k, nj + 2r, ni + 2r), C order, in the contract's dtype; returns outputs (k, nj, ni) alike.
+    def run(
+        self,
+        inputs: Mapping[str, np.ndarray],
+        noise: Mapping[str, np.ndarray] | None = None,
+        scalars: Mapping[str, float] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Inputs and noise (k, nj + 2r, ni + 2r), C order, in the contract's dtype; returns outputs (k, nj, ni).
 
-        HaloclineError if an array is missing, or has another shape, type or order; nothing is cast or broadcast.
+        Outputs have the contract's dtype; they may be views in another order than C, and are the caller's until the
+        next call. HaloclineError if an array is missing, or has another shape, type or order; nothing is cast or
+        broadcast.
         """
         ...
 
@@ -39,15 +55,23 @@ def load_engine(
     *,
     threads: int = 1,
     sha256: str | None = None,
+    trust: bool = False,
     python_allow: Sequence[str] = (),
     outputs: Sequence[OutputSpec] = (),
     dtype: str = "f8",
+    device: str = "cpu",
+    precision: str = "",
+    maxmem: float = 0.0,
+    local_rank: int = 0,
+    verify: bool = True,
 ) -> Engine:
-    """Load an artefact; 'auto' chooses by suffix (.onnx, .pt2, .py).
+    """Load an artefact; 'auto' chooses by suffix (.onnx, .pt2, .pt, .py).
 
-    sha256: refuse any other file; absent: a note holds the line to paste. The bytes that are hashed are the bytes that
-    run. python_allow: names or paths of the .py files that may run. outputs, dtype: for engine 'null', which needs no
-    file. HaloclineError where anything is not as promised.
+    sha256: refuse any other file; absent: a note holds the line to paste, and torch files (.pt2, .pt), which hold code,
+    need `trust`. The bytes that are hashed are the bytes that run. python_allow: names or paths of the .py files that
+    may run. outputs, dtype: for engine 'null', which needs no file. device, local_rank: see devices.py; precision: see
+    precision.py; maxmem: memory of one call [MB], kept by tiling; 0: no limit. verify: run once on a small block, so that a
+    graph that is not what its contract says is refused here. HaloclineError where anything is not as promised.
     """
     if engine not in ENGINES:
         raise HaloclineError(f"engine '{engine}' is not known. Allowed: {', '.join(ENGINES)}.")
@@ -63,18 +87,35 @@ def load_engine(
     kind = SUFFIX.get(path.suffix) if engine == "auto" else engine
     if kind is None:
         raise HaloclineError(f"{path}: the suffix tells no engine. Allowed: {', '.join(SUFFIX)}; or name the engine.")
-    data, notes = _pinned(path, sha256)
+    data, notes = _pinned(path, sha256, kind in ("exported", "torchscript") and not trust)
+    loaded: Engine
     if kind == "onnx":
         from coupler.engines.onnx import OnnxEngine
 
-        return OnnxEngine(data, path, threads, notes)
-    if kind == "exported":
+        loaded = OnnxEngine(data, path, threads, notes, device=device, precision=precision, local_rank=local_rank)
+    elif kind == "exported":
         from coupler.engines.exported import ExportedEngine
 
-        return ExportedEngine(data, path, threads, notes)
-    from coupler.engines.python import PythonEngine
+        loaded = ExportedEngine(data, path, threads, notes, device=device, precision=precision, local_rank=local_rank)
+    elif kind == "torchscript":
+        from coupler.engines.torchscript import TorchScriptEngine
 
-    return PythonEngine(data, path, threads, notes, python_allow)
+        loaded = TorchScriptEngine(
+            data, path, threads, notes, device=device, precision=precision, local_rank=local_rank
+        )
+    else:
+        from coupler.engines.python import PythonEngine
+
+        loaded = PythonEngine(data, path, threads, notes, python_allow, device=device, precision=precision)
+    if verify and kind != "python":  # a Python file may count its calls
+        from coupler.engines.selftest import first_run
+
+        first_run(loaded)
+    if maxmem > 0:
+        from coupler.engines.tiled import TiledEngine
+
+        loaded = TiledEngine(loaded, maxmem)
+    return loaded
 
 
 def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
@@ -93,6 +134,57 @@ def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
     )
 
 
+def read_contract(path: Path | str) -> Contract:
+    """The contract of a .onnx, .pt2 or .pt file; nothing of the file is run. HaloclineError if there is none."""
+    path = Path(path)
+    kind = SUFFIX.get(path.suffix)
+    if kind == "python":
+        raise HaloclineError(
+            f"{path}: the contract of a Python file cannot be read without running the file. Look for CONTRACT in it."
+        )
+    if kind is None:
+        raise HaloclineError(f"{path}: the suffix tells no kind of artefact. Allowed: .onnx, .pt2, .pt.")
+    data = _read(path)
+    return contract_in_onnx(data, path) if kind == "onnx" else contract_in_zip(data, path)
+
+
+def contract_in_zip(data: bytes, path: Path) -> Contract:
+    """The contract of torch.export, AOTInductor and TorchScript archives: the member ROOT/extra/halocline.json."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if min((info.header_offset for info in archive.infolist()), default=0):
+                raise zipfile.BadZipFile  # cut short: what was found is an archive inside this one
+            names = [name for name in archive.namelist() if name.endswith(f"extra/{KEY}.json")]
+            text = archive.read(names[0]) if names else None
+    except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError):
+        raise HaloclineError(
+            f"{path}: not an archive that torch.export or torch.jit wrote, or a damaged one (a bare pickle is never "
+            "loaded). Copy it again and compare its sha256, or export the network again."
+        ) from None
+    if text is None:
+        raise HaloclineError(
+            f"{path}: no contract inside (no 'extra/{KEY}.json'). Export the network with `halocline export`, or add one: "
+            "`halocline attach FILE contract.json`."
+        )
+    return Contract.from_json(text, str(path))
+
+
+def contract_in_onnx(data: bytes, path: Path) -> Contract:
+    """The contract in the metadata_props of an ONNX file, read without onnx and onnxruntime."""
+    try:
+        # onnx.proto: ModelProto.metadata_props is field 14, of StringStringEntryProto { key = 1; value = 2; }
+        pairs = [{e.number: e.value for e in entries(message)} for message in messages(data, 14)]
+    except HaloclineError as error:
+        raise HaloclineError(f"{path}: {error}") from None
+    found = [pair[2] for pair in pairs if pair.get(1) == KEY.encode() and isinstance(pair.get(2), bytes)]
+    if not found:
+        raise HaloclineError(
+            f"{path}: no contract inside (metadata_props has no '{KEY}'). Export the network with `halocline export`, or "
+            "add one: `halocline attach FILE contract.json`."
+        )
+    return Contract.from_json(bytes(found[0]), str(path))
+
+
 def _zoo() -> Path | None:
     # Beside this package first: a run directory may hold a models.py that hides the package of that name.
     beside = Path(__file__).resolve().parents[2] / "models" / "zoo"
@@ -103,68 +195,27 @@ def _zoo() -> Path | None:
     return next((Path(root) / "zoo" for root in roots if (Path(root) / "zoo").is_dir()), None)
 
 
-def _pinned(path: Path, sha256: str | None) -> tuple[bytes, tuple[str, ...]]:
+def _read(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise HaloclineError(f"artefact {path} cannot be read: {error.strerror}. Check the path.") from None
+
+
+def _pinned(path: Path, sha256: str | None, must: bool) -> tuple[bytes, tuple[str, ...]]:
+    """The file and what to tell the user; `must`: refuse a file that is not pinned."""
+    data = _read(path)
     found = hashlib.sha256(data).hexdigest()
-    if not sha256:
-        return data, (f"artefact {path.name} is not pinned. To pin it, paste into &namnet: cn_sha256 = '{found}'",)
-    if sha256.strip().lower() != found:
+    if sha256 and sha256.strip().lower() != found:
         raise HaloclineError(
             f"artefact {path} is another file than the namelist names: sha256 {found}, wanted {sha256}. "
             "Restore the file, or set cn_sha256 to the new value if the change is meant."
         )
-    return data, ()
-
-
-def check_inputs(contract: Contract, inputs: Mapping[str, np.ndarray]) -> tuple[int, int, int]:
-    """Compare arrays with the contract; returns (k, nj, ni), k the levels of the inputs that have all of them."""
-    if len(inputs) != len(contract.inputs) or any(spec.name not in inputs for spec in contract.inputs):
+    if sha256:
+        return data, ()
+    if must:
         raise HaloclineError(
-            f"network '{contract.name}' got inputs {sorted(inputs)}, needs {sorted(s.name for s in contract.inputs)}. "
-            "Pass exactly these."
+            f"artefact {path} is a torch file, which holds code, and is not pinned. If it is yours, paste into &namnet: "
+            f"cn_sha256 = '{found}', or set ln_trust = .true. to load whatever lies there."
         )
-    dtype, r2 = np.dtype(contract.dtype), 2 * contract.radius
-    first = inputs[contract.inputs[0].name]
-    plane, k = first.shape[1:], 0
-    for spec in contract.inputs:
-        array = inputs[spec.name]
-        if array.dtype != dtype or not array.flags.c_contiguous or array.ndim != 3 or array.shape[1:] != plane:
-            raise HaloclineError(_words(contract, spec.name, array, f"(k, {', '.join(map(str, plane))})"))
-        if spec.levels == "all":
-            k = k or array.shape[0]
-        if array.shape[0] != (k if spec.levels == "all" else spec.levels):
-            raise HaloclineError(
-                _words(contract, spec.name, array, f"{k if spec.levels == 'all' else spec.levels} levels")
-            )
-    if k == 0:
-        k = max(spec.levels for spec in contract.inputs if spec.levels != "all")
-    if len(plane) != 2 or min(plane) <= r2:
-        raise HaloclineError(
-            f"network '{contract.name}': the inputs are {first.shape}; with a radius of {contract.radius} the last two "
-            f"sizes must be over {r2}. Pad the block by the radius on every side."
-        )
-    return k, plane[0] - r2, plane[1] - r2
-
-
-def check_outputs(contract: Contract, outputs: Mapping[str, np.ndarray], shape: tuple[int, int, int]) -> None:
-    """Compare what a network returned with the contract: names, type and shape (k, nj, ni)."""
-    for out in contract.outputs:
-        want = (shape[0] if out.levels == "all" else out.levels, *shape[1:])
-        got = outputs.get(out.name)
-        if got is None or got.shape != want or got.dtype != np.dtype(contract.dtype):
-            what = "nothing" if got is None else f"{got.shape} of {got.dtype}"
-            raise HaloclineError(
-                f"network '{contract.name}' returned {what} for output '{out.name}', its contract says {want} of "
-                f"{np.dtype(contract.dtype)} (radius {contract.radius}). A network must not pad: export it again."
-            )
-
-
-def _words(contract: Contract, name: str, array: np.ndarray, want: str) -> str:
-    order = "C order" if array.flags.c_contiguous else "not in C order"
-    return (
-        f"network '{contract.name}': input '{name}' is {array.shape} of {array.dtype}, {order}; needed: {want} of "
-        f"{np.dtype(contract.dtype)}, C order. Nothing is cast, copied or broadcast: pass the array as needed."
-    )
+    return data, (f"artefact {path.name} is not pinned. To pin it, paste into &namnet: cn_sha256 = '{found}'",)

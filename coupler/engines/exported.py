@@ -1,83 +1,104 @@
-"""torch.export artefacts (.pt2). torch is imported when one is loaded, and never before."""
+"""torch.export artefacts and AOTInductor packages, both .pt2."""
 
 import io
+import json
+import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import numpy as np
-
-from coupler.contract import KEY, Contract
-from coupler.engines.base import check_inputs, check_outputs
-from coupler.engines.onnx import from_channels, to_channels
+from coupler.engines.devices import split
+from coupler.engines.torchbase import TorchEngine, check_order
 from coupler.errors import HaloclineError
 
 
-class ExportedEngine:
-    """Runs the exported program eagerly, op by op, deterministic, on the CPU."""
+class ExportedEngine(TorchEngine):
+    """Runs an exported program eagerly, op by op, or an AOTInductor package as it was compiled; deterministic."""
 
     name = "exported"
+    what = "torch.export"
 
-    def __init__(self, data: bytes, path: Path, threads: int = 1, notes: tuple[str, ...] = ()) -> None:
-        """HaloclineError without torch, or if the file is damaged or has no contract. Sets torch's thread number."""
-        self.contract = _contract(data, path)
-        try:
-            import torch
-        except ImportError:
-            raise HaloclineError(
-                f"{path}: a .pt2 artefact needs torch, which is not installed: `pip install halocline[train]`, "
-                "or use the .onnx artefact of the same network."
-            ) from None
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        try:
-            program = torch.export.load(io.BytesIO(data))
-            module = program.module(check_guards=False)  # run() checks the shapes
-        except Exception as error:
-            raise HaloclineError(
-                f"{path}: torch {torch.__version__} cannot load this file ({type(error).__name__}: {str(error)[:200]}). "
-                "Export the network again with this version."
-            ) from None
-        self._torch, self._module = torch, module
-        self.threads, self.notes = threads, notes
-        self.description = f"{path.name}: torch {torch.__version__} on CPU, {self.contract.dtype}, {threads} thread(s)"
+    def _load(self, data: bytes, path: Path) -> Callable[..., Any]:
+        compiled_for = _compiled_for(data)
+        return self._program(data, path) if compiled_for is None else self._package(data, path, compiled_for)
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """See Engine.run. Inputs and outputs share memory with torch: no copies."""
-        shape = check_inputs(self.contract, inputs)
+    def _program(self, data: bytes, path: Path) -> Callable[..., Any]:
         torch = self._torch
-        if self.contract.channels:
-            tensors = [torch.from_numpy(to_channels(self.contract, inputs))]
-        else:
-            tensors = [torch.from_numpy(inputs[spec.name]) for spec in self.contract.inputs]
-        try:
-            with torch.inference_mode():
-                results = self._module(*tensors)
-        except Exception as error:
+        program = torch.export.load(io.BytesIO(data))
+        if self._on_gpu:
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, self.device)
+        check_order(self.contract, list(program.graph_signature.user_inputs), path)
+        self._check_types(program, path)
+        module = program.module(check_guards=False)  # run() checks the shapes
+        if not self._on_gpu:
+            module = module.to(memory_format=torch.channels_last)  # 4-D weights, once, not in every call
+            if self.contract.dtype == "f4" and not self.precision and torch.backends.mkldnn.is_available():
+                _one_kernel(torch, module)
+        return module
+
+    def _check_types(self, program: Any, path: Path) -> None:
+        wanted = self._torch.float32 if self.contract.dtype == "f4" else self._torch.float64
+        names = program.graph_signature.user_inputs
+        for node in program.graph.nodes:
+            found = node.meta.get("val")
+            if node.name in names and hasattr(found, "dtype") and found.dtype != wanted:
+                raise HaloclineError(
+                    f"{path}: the graph is not what its contract says: input '{node.name}' is {found.dtype}, contract "
+                    f"{self.contract.dtype}. Export the network again."
+                )
+
+    def _package(self, data: bytes, path: Path, compiled_for: str) -> Callable[..., Any]:
+        self.what, self.precisions = "AOTInductor", ()
+        self.layouts = False  # strides are compiled in: those of contiguous example inputs
+        kind, index = split(self.device)
+        if kind != compiled_for:
             raise HaloclineError(
-                f"network '{self.contract.name}': torch failed on a block of {shape}: {str(error)[:200]}."
-            ) from None
-        results = results if isinstance(results, (tuple, list)) else (results,)
-        arrays = [result.contiguous().numpy() for result in results]
-        if self.contract.channels:
-            outputs = from_channels(self.contract, arrays[0])
-        else:
-            outputs = dict(zip((out.name for out in self.contract.outputs), arrays, strict=False))
-        check_outputs(self.contract, outputs, shape)
-        return outputs
+                f"{path}: compiled for '{compiled_for}' by AOTInductor, cn_device = '{self.device}'. Set cn_device = "
+                f"'{compiled_for}', or compile the network for '{kind}'."
+            )
+        # Read at the first call: sizes, strides and types are compared, where compiled code would read past the end.
+        os.environ.setdefault("AOTI_RUNTIME_CHECK_INPUTS", "1")
+        package = self._torch._inductor.aoti_load_package(io.BytesIO(data), device_index=index if self._on_gpu else -1)
+        return package
 
 
-def _contract(data: bytes, path: Path) -> Contract:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = [name for name in archive.namelist() if name.endswith(f"extra/{KEY}.json")]
-            text = archive.read(names[0]) if names else None
-    except zipfile.BadZipFile:
-        raise HaloclineError(
-            f"{path}: not a torch.export file, or a damaged one. Copy it again and compare its sha256."
-        ) from None
-    if text is None:
-        raise HaloclineError(
-            f"{path}: no contract inside (no '{KEY}.json'). Export the network with `halocline export`."
-        )
-    return Contract.from_json(text, str(path))
+def _one_kernel(torch: ModuleType, module: Any) -> None:
+    """Convolutions by oneDNN whatever their size.
+
+    torch itself takes another kernel for one sample of up to 20480 numbers (ConvParams::use_mkldnn in its Convolution.cpp),
+    so that a block differs from the whole: measured 1e-7 to 5e-7 of the largest value in either memory order, and no bit
+    once every convolution is oneDNN's. Not with autocast, which knows no mkldnn_convolution.
+    """
+
+    def convolve(
+        x: Any,
+        weight: Any,
+        bias: Any = None,
+        stride: Any = (1,),
+        padding: Any = (0,),
+        dilation: Any = (1,),
+        groups: int = 1,
+    ) -> Any:
+        n = weight.ndim - 2
+        full = [list(size) * n if len(size) == 1 else list(size) for size in (padding, stride, dilation)]
+        return torch.mkldnn_convolution(x, weight, bias, *full, groups)
+
+    ops = torch.ops.aten
+    for node in module.graph.nodes:
+        if node.op == "call_function" and node.target in (ops.conv2d.default, ops.conv3d.default):
+            node.target = convolve
+    module.recompile()
+
+
+def _compiled_for(data: bytes) -> str | None:
+    """The device ('cpu', 'cuda') of an AOTInductor package; None for an exported program."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [name for name in archive.namelist() if "data/aotinductor/" in name]
+        found = [json.loads(archive.read(name)) for name in members if name.endswith("_metadata.json")]
+    if not members:
+        return None
+    return next((entry["AOTI_DEVICE_KEY"] for entry in found if "AOTI_DEVICE_KEY" in entry), "cpu")

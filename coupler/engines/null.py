@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from coupler.contract import Contract, OutputSpec
+from coupler.engines.arrays import Arrays
 from coupler.errors import HaloclineError
 
 
@@ -13,6 +14,8 @@ class NullEngine:
 
     name = "null"
     threads = 1
+    device = "cpu"
+    sha256 = ""
     notes: tuple[str, ...] = ()
 
     def __init__(self, outputs: Sequence[OutputSpec], dtype: str = "f8") -> None:
@@ -29,7 +32,9 @@ class NullEngine:
         self._zeros: dict[tuple[int, ...], np.ndarray] = {}
         self.description = f"zeros for {', '.join(spec.name for spec in outputs)}"
 
-    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(
+        self, inputs: Arrays, noise: Arrays | None = None, scalars: Mapping[str, float] | None = None
+    ) -> dict[str, np.ndarray]:
         """Zeros (k, nj, ni); k is the largest of the inputs, nj and ni are theirs."""
         if not inputs:
             raise HaloclineError("engine 'null' takes its shape from the inputs, and got none. Name one input.")

@@ -6,7 +6,7 @@ Array index [k, j, i]; U(i, j) is the east face of T(i, j), V(i, j) its north fa
 import torch
 from torch import Tensor
 
-from coupler.contract import Contract
+from coupler.contract import SCHEMA, Contract
 
 RADIUS = 2
 GAMMA, SPACING = 0.1, 40e3
@@ -135,6 +135,7 @@ def contract(dtype: str, kappa: float = KAPPA) -> Contract:
     ranges |= {"tmask": {"values": [0, 1, 1, 1, 1, 1]}, "fmask": {"values": [0, 1, 1, 2]}}
     return Contract.from_dict(
         {
+            "schema_version": SCHEMA,
             "name": "zb20",
             "version": "1",
             "family": "zb20",
@@ -143,8 +144,8 @@ def contract(dtype: str, kappa: float = KAPPA) -> Contract:
             "coefficients": {"kappa": kappa},
             "inputs": inputs,
             "outputs": [
-                {"name": "du", "units": "m s-2", "point": "U", "bounds": (-1e-3, 1e-3)},
-                {"name": "dv", "units": "m s-2", "point": "V", "bounds": (-1e-3, 1e-3)},
+                {"name": "du", "units": "m s-2", "point": "U", "vector_pair": "dv", "bounds": (-1e-3, 1e-3)},
+                {"name": "dv", "units": "m s-2", "point": "V", "vector_pair": "du", "bounds": (-1e-3, 1e-3)},
             ],
             "radius": RADIUS,
             "dtype": dtype,

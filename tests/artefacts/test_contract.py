@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coupler.contract import Contract, check_against
+from coupler.agreement import check_against
+from coupler.contract import Contract
 from coupler.errors import HaloclineError
 from coupler.units import normalise_units, unit_factor
 

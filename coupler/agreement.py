@@ -1,0 +1,109 @@
+"""A contract against the fields of a model: every disagreement as a sentence."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from coupler.contract import Contract, InputSpec, OutputSpec
+from coupler.errors import HaloclineError
+from coupler.units import normalise_units, unit_factor
+
+
+class FieldInfo(Protocol):
+    """What a check needs to know about a field that the model offers or wants."""
+
+    @property
+    def name(self) -> str:
+        """Name in the model."""
+        ...
+
+    @property
+    def units(self) -> str:
+        """Units as the model writes them."""
+        ...
+
+    @property
+    def point(self) -> str:
+        """T, U, V, F or W."""
+        ...
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, 1 for a 2-D field."""
+        ...
+
+
+def check_against(
+    contract: Contract,
+    offered: Mapping[str, FieldInfo],
+    radius: int,
+    wanted: Mapping[str, FieldInfo] | None = None,
+    optional: frozenset[str] = frozenset(),
+) -> list[str]:
+    """Every disagreement between a contract and the model's fields, as sentences; empty if the artefact may run.
+
+    offered: network input name -> field of the model; radius: cells of halo that the exchange provides; wanted:
+    network output name -> field that the model expects (outputs are checked only if given);
+    optional: outputs that need no field of the model.
+    """
+    problems = []
+    if radius < contract.radius:
+        problems.append(
+            f"network '{contract.name}' needs a halo of {contract.radius} cells, the exchange provides {radius}. "
+            f"Set nn_halo = {contract.radius}, or leave it out: the largest radius is then used."
+        )
+    problems += _compare(contract, "input", contract.inputs, offered, frozenset())
+    if wanted is not None:
+        problems += _compare(contract, "output", contract.outputs, wanted, optional | contract.partners)
+    counts = {f.levels for s in contract.inputs if s.levels == "all" and (f := offered.get(s.name)) is not None}
+    if len(counts) > 1:
+        problems.append(
+            f"network '{contract.name}': inputs of all levels have different numbers of them: {sorted(counts)}. "
+            "Send all of them with the same number of levels."
+        )
+    return problems
+
+
+def _compare(
+    contract: Contract,
+    role: str,
+    specs: Sequence[InputSpec | OutputSpec],
+    fields: Mapping[str, FieldInfo],
+    optional: frozenset[str],
+) -> list[str]:
+    problems = []
+    for spec in specs:
+        what = f"{role} '{spec.name}' of network '{contract.name}'"
+        field = fields.get(spec.name)
+        if field is None and spec.name in optional:
+            continue
+        if field is None:
+            have = ", ".join(sorted(fields)) or "none"
+            fix = "Send it in an exchange and name it among the network's inputs." if role == "input" else "Receive it."
+            problems.append(f"{what} ({spec.units}, {spec.point} point) is not connected; connected: {have}. {fix}")
+            continue
+        problems += _units_problem(what, spec, field)
+        if field.point != spec.point and (spec.interpolate == "none" or "W" in (field.point, spec.point)):
+            problems.append(
+                f"{what} is on the {spec.point} point, the model's field '{field.name}' on the {field.point} point. "
+                f"Connect a field on {spec.point}, or allow it in the contract (interpolate); nothing is moved silently."
+            )
+        if spec.levels != "all" and field.levels != spec.levels:
+            problems.append(
+                f"{what} has {spec.levels} level(s), the model's field '{field.name}' {field.levels}. "
+                f"Name the levels in the namelist: '{spec.name}={field.name}(1:{spec.levels})'."
+            )
+    return problems
+
+
+def _units_problem(what: str, spec: InputSpec | OutputSpec, field: FieldInfo) -> list[str]:
+    try:
+        if normalise_units(field.units) == normalise_units(spec.units):
+            return []
+        factor = unit_factor(field.units, spec.units)
+    except HaloclineError as error:
+        return [f"{what}: the model's field '{field.name}': {error}"]
+    if factor is None:
+        fix = "They measure different things: connect another field."
+    else:
+        fix = f"Multiply the model's field by {factor:g} before sending it; nothing is converted."
+    return [f"{what} is in '{spec.units}', the model's field '{field.name}' in '{field.units}'. {fix}"]
