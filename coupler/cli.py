@@ -115,6 +115,72 @@ def namcouple(
 
 
 @app.command()
+def inspect(
+    file: Annotated[Path | None, typer.Argument(help="artefact: .onnx, .pt2, .pt or .py", show_default=False)] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="run the network and measure again what its contract says; trusts FILE")
+    ] = False,
+    allow: Annotated[list[str] | None, typer.Option(help="Python file that may run (repeat)")] = None,
+    namelist: Annotated[bool, typer.Option("--namelist", help="add groups to paste into namelist_cfg")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema of contracts")] = False,
+) -> None:
+    """Print the contract of an artefact as one page; nothing of it is run, unless to verify."""
+    if schema:
+        from coupler.schema import schema_text
+
+        print(schema_text(), end="")
+        return
+    from coupler import page
+
+    if file is None:
+        raise HaloclineError("`halocline inspect` needs an artefact. Name a file, or give --schema.")
+    raise typer.Exit(page.inspect(file, verify, allow or [], Console(), namelist))
+
+
+@app.command()
+def attach(
+    file: Annotated[
+        Path, typer.Argument(help="network without a contract: .onnx, .pt2 or .pt; it is run, and trusted")
+    ],
+    contract: Annotated[Path | None, typer.Argument(help="JSON document with its contract")] = None,
+    out: Annotated[Path | None, typer.Option(help="file to write; default STEM.halocline.SUFFIX beside FILE")] = None,
+    crop: Annotated[
+        int, typer.Option(min=0, help="cells to cut from every side of the outputs of a graph that pads")
+    ] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="overwrite OUT, and a contract that is inside")] = False,
+    template: Annotated[
+        bool, typer.Option("--template", help="print a document to fill in, from an ONNX graph")
+    ] = False,
+) -> None:
+    """Put a contract into a network: what it leaves out is measured, what it states is checked."""
+    from coupler import attach as attaching
+
+    if template:
+        print(attaching.template(file), end="")
+        return
+    if contract is None:
+        raise HaloclineError("`halocline attach` needs a contract. Name a JSON file; --template prints one to fill in.")
+    attaching.attach(file, contract, out, crop, replace, Console())
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="recording of a run with ln_record = .true.")],
+    artefact: Annotated[
+        list[str] | None,
+        typer.Option(help="network to run in place of the recorded one: FILE or NETWORK=FILE (repeat)"),
+    ] = None,
+    cfg: Annotated[Path | None, typer.Option(help="namelist in place of the recorded one")] = None,
+    out: Annotated[Path, typer.Option(help="file for the answers")] = Path("halocline_replay.nc"),
+    steps: Annotated[str, typer.Option(help="FIRST:LAST; default: all that were recorded")] = "",
+) -> None:
+    """Run the networks on recorded states, without an ocean, and compare the answers with the recorded ones."""
+    from coupler import replay as replaying
+
+    replaying.replay(file, cfg, artefact or [], out, steps, Console())
+
+
+@app.command()
 def client(
     path: Annotated[bool, typer.Option("--path", help="print the folder of the Fortran sources")] = True,
 ) -> None:
