@@ -18,7 +18,8 @@ class Exchange:
     """A group of fields that travel together, as the namelist and the handshake define it.
 
     `number` counts from 1 and is the client's; `period` is in steps, counted from step 1 of the experiment; with `lag` 1
-    the answer to a state is used one period later.
+    the answer to a state is used one period later; with `first` an exchange to the ocean travels at the first step of the run
+    too, off its period: what is held since the run before.
     """
 
     number: int
@@ -29,6 +30,7 @@ class Exchange:
     static: bool = False
     halo: int = 0
     lag: int = 0
+    first: bool = False
 
     def due(self, kt: int) -> bool:
         """True where it travels at step `kt`; a static exchange travels once, before the first step."""

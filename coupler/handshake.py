@@ -1,6 +1,12 @@
-"""What the ocean says of itself at start-up, and the calendar that follows from it."""
+"""What the ocean says of itself at start-up, and the calendar that follows from it.
+
+Client and coupler speak one version of the protocol, PROTOCOL here and cpl_protocol in the client; another is refused at the
+start of a run. The number changes when a message changes. A new entry in the handshake does not change it: entries that this
+version does not know are ignored, new ones that it could miss have a default.
+"""
 
 import datetime
+import json
 from typing import Literal
 
 import cftime
@@ -11,7 +17,7 @@ from coupler.errors import HaloclineError
 from coupler.fields import Field
 from coupler.grid import Box, Grid
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 
 class _Part(BaseModel):
@@ -80,8 +86,14 @@ class Handshake(_Part):
 def parse(text: str) -> Handshake:
     """Handshake from the client's JSON.
 
-    Raises HaloclineError for a document that this version cannot read.
+    Raises HaloclineError for a document of another protocol, or one that this version cannot read.
     """
+    version = _protocol(text)
+    if version not in (PROTOCOL, None):
+        raise HaloclineError(
+            f"protocol versions differ: {version} in the client of the ocean, {PROTOCOL} in this coupler. "
+            "Compile the client that ships with the installed coupler: `halocline client --path` prints its folder."
+        )
     try:
         shake = Handshake.model_validate_json(text)
     except ValidationError as error:
@@ -94,3 +106,12 @@ def parse(text: str) -> Handshake:
     if len(set(shake.declared)) > 1:
         raise HaloclineError("the ocean's ranks declare different numbers of fields. Call cpl_var alike on every rank.")
     return shake
+
+
+def _protocol(text: str) -> object:
+    """The version in a handshake, read before anything else; None where the text is no handshake."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return document.get("protocol") if isinstance(document, dict) else None

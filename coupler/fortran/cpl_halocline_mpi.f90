@@ -7,6 +7,7 @@
 !!   cpl_define    calendar and run length; the coupler checks all and answers with the exchanges
 !!   cpl_snd       every step, every offered field: packs now, the message leaves with the last field of its exchange
 !!   cpl_rcv       every step, every accepted field: delivers at coupling steps, leaves the array alone between them
+!!   cpl_status    is what a field last received an answer of the networks, held, a fallback, or nothing to apply
 !!   cpl_restart   the model writes its restart at the end of step kt; call it before the first cpl_snd of that step
 !!   cpl_finalize  timers and end marker; MPI_Finalize stays with the model
 !!   cpl_abort     one message on stderr and in halocline.abort, then MPI_Abort
@@ -15,6 +16,8 @@
 !! default kind is; j grows northward, k = 1 is the surface, steps count from 1 at the start of the experiment.
 !! Nothing waits for ever: every wait polls up to a time-out that the coupler sends (rn_timeout); before that,
 !! 120 s or the environment variable HALOCLINE_TIMEOUT_START.
+!! Client and coupler speak one version of the protocol, cpl_protocol; with another version a run is refused at its start.
+!! The number changes when a message changes. The handshake may gain entries without it: a coupler ignores those unknown to it.
 !! Plain ASCII without quotes in comments, for traditional preprocessors.
 module cpl_halocline
    use, intrinsic :: iso_fortran_env, only : int8, int64, real32, real64, error_unit, output_unit
@@ -24,11 +27,15 @@ module cpl_halocline
    private
 
    public :: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_abort, cpl_finalize
-   public :: cpl_stop_requested
+   public :: cpl_stop_requested, cpl_status
 
    integer, parameter, public :: cpl_out = 1        !< the model sends this field
    integer, parameter, public :: cpl_in  = 2        !< the model receives this field
-   integer, parameter, public :: cpl_protocol = 1   !< version of handshake and messages
+   integer, parameter, public :: cpl_protocol = 2   !< version of handshake and messages
+   integer, parameter, public :: cpl_ok = 0         !< status: what the networks made for this step
+   integer, parameter, public :: cpl_held = 1       !< status: an answer to an earlier step
+   integer, parameter, public :: cpl_fallback = 2   !< status: a guard of the coupler put something else in its place
+   integer, parameter, public :: cpl_inactive = 3   !< status: neutral, nothing is to be applied; before the first delivery too
 
    integer(int64), parameter :: jp_magic = 5207096_int64      ! first word of every message
    integer, parameter :: jp_ocean = 1, jp_coupler = 2, jp_coupler_oasis = 4   ! sides of the hello
@@ -36,7 +43,7 @@ module cpl_halocline
    integer, parameter :: jp_tag_hello = 31001, jp_tag_table = 31002, jp_tag_shake = 31003, jp_tag_plan = 31004
    integer, parameter :: jp_tag_exc = 100                     ! exchange n travels with tag 100 + n
    integer, parameter :: jp_head = 64                         ! bytes of a header: 8 integers of 64 bits
-   integer, parameter :: jp_flag_restart = 1, jp_flag_last = 2
+   integer, parameter :: jp_flag_last = 1, jp_plan_static = 1, jp_plan_first = 2
    integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                          ! characters of a name
 
@@ -97,12 +104,15 @@ module cpl_halocline
    type :: t_exc
       integer :: nid = 0, ndir = 0, nperiod = 1, nfld = 0, nset = 0, ngrd = 1
       logical :: lstatic = .false.
+      logical :: lfirst = .false.            ! delivered at nit000 too, whatever the period
       integer, allocatable :: mfld(:), mset(:)               ! field ids and their run sets
       integer :: nmsg = 0
       type(t_msg), allocatable :: msg(:)
       integer, allocatable :: mreq(:)
       integer :: nkt = -1                                    ! step being packed or last posted
       integer :: npacked = 0
+      integer :: nkt_told = 0                                ! last restart that the coupler knows of
+      integer :: nstatus = cpl_inactive                      ! of the last delivery
       logical :: lposted = .false., larrived = .false.
    end type t_exc
 
@@ -114,7 +124,7 @@ module cpl_halocline
    integer, allocatable, save :: mcoupler(:)                  ! ranks of the coupler in the parent
    character(len=jp_len), save :: cmodel = ''
    integer, save :: nwire = 64
-   integer, save :: nit000 = 1, nitend = 0, nkt_restart = -1
+   integer, save :: nit000 = 1, nitend = 0, nkt_restart = 0
    integer, save :: ngrid = 0                                 ! grids declared
    integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
    character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
@@ -241,14 +251,16 @@ contains
       integer,          intent(out) :: ktable(:,:)
       character(len=*), intent(out) :: cderr
       integer :: jr, js, ioce
-      character(len=24) :: clgot
+      character(len=32) :: clgot, clours
       cderr = ''
       ioce = 0
       do jr = 1, size(kall, 2)
          if (kall(1, jr) /= int(jp_magic) .or. kall(2, jr) /= cpl_protocol) then
-            write(clgot, '(i0,a,i0,a,i0)') kall(2, jr), ' on rank ', jr - 1, '; ', cpl_protocol
-            cderr = 'protocol versions differ: ' // trim(clgot) // ' on rank 0. ' // &
-               &    'Compile the client that ships with the installed coupler.'
+            write(clgot, '(i0,a,i0,a)') kall(2, jr), ' on rank ', jr - 1, ' ('
+            write(clours, '(i0)') cpl_protocol
+            cderr = 'protocol versions differ: ' // trim(clgot) // trim(hello_name(kall(:, jr))) // '), ' // trim(clours) // &
+               &    ' in the client of ' // trim(cmodel) // '. Compile the client that ships with the installed coupler: ' // &
+               &    '`halocline client --path` prints its folder.'
             return
          end if
          do js = 1, jr
@@ -303,7 +315,7 @@ contains
    !! Collective over the model; does not call MPI_Finalize.
    subroutine cpl_finalize(kerr)
       integer, optional, intent(out) :: kerr   !< 0 or error code
-      integer :: je, jm, ierr, iunit
+      integer :: je, jm, ierr, iunit, irestart
       integer, allocatable :: ireq(:)
       integer(int64) :: iclock, irate
       real(real64) :: zmine(4)
@@ -311,11 +323,12 @@ contains
       if (present(kerr)) kerr = 0
       if (ldescribe .or. .not. ldefined) return
       do je = 1, nexc
-         if (exc(je)%ndir /= cpl_out .or. exc(je)%nkt >= last_step(exc(je))) cycle
+         if (exc(je)%ndir /= cpl_out .or. exc(je)%nkt >= last_step(exc(je)) .or. last_step(exc(je)) < nit000) cycle
          allocate(ireq(exc(je)%nmsg))
          call wait_all(exc(je)%nmsg, exc(je)%mreq, ierr)
+         irestart = restart_word(exc(je))
          do jm = 1, exc(je)%nmsg
-            exc(je)%msg(jm)%head(1:4) = [jp_magic, int(exc(je)%nkt, int64), int(je, int64), int(jp_flag_last, int64)]
+            exc(je)%msg(jm)%head(1:5) = [jp_magic, int([exc(je)%nkt, je, jp_flag_last, irestart], int64)]
             call MPI_Isend(exc(je)%msg(jm)%raw, jp_head, MPI_BYTE, exc(je)%msg(jm)%npeer, jp_tag_exc + je, ncomm_cpl, &
                &           ireq(jm), ierr)
          end do
@@ -625,7 +638,8 @@ contains
       integer :: ifld
       pexc%ndir    = int(kplan(kp+1))
       pexc%nperiod = int(kplan(kp+2))
-      pexc%lstatic = kplan(kp+3) == 1_int64
+      pexc%lstatic = iand(int(kplan(kp+3)), jp_plan_static) /= 0
+      pexc%lfirst  = iand(int(kplan(kp+3)), jp_plan_first) /= 0
       ifld         = int(kplan(kp+4))
       pexc%nset    = int(kplan(kp+5))
       pexc%nfld    = ifld
@@ -726,11 +740,25 @@ contains
 
    ! --- Exchange -----------------------------------------------------------------------------------------------------
 
-   !> The model writes its restart at the end of step kt: the next messages say so.
+   !> The model writes its restart at the end of step kt: the next message of each exchange to the coupler says so.
+   !! Of several steps between two messages the last is told.
    subroutine cpl_restart(kt)
       integer, intent(in) :: kt   !< model step
       nkt_restart = kt
    end subroutine cpl_restart
+
+   !> Status of what the last cpl_rcv of this field delivered: cpl_ok, cpl_held, cpl_fallback or cpl_inactive. Of several ranks
+   !! of the coupler the largest counts; a value that is held between two exchanges keeps its status.
+   function cpl_status(kfld) result(kstatus)
+      integer, intent(in) :: kfld   !< field id from cpl_var
+      integer :: kstatus
+      kstatus = cpl_inactive
+      if (kfld < 1 .or. kfld > nvar) then
+         call fail('cpl_status: unknown field id')
+      else if (var(kfld)%nexc > 0) then
+         kstatus = exc(var(kfld)%nexc)%nstatus
+      end if
+   end function cpl_status
 
    !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
    function cpl_stop_requested() result(ld)
@@ -832,18 +860,17 @@ contains
       integer, intent(in) :: kfld, kt
       type(t_exc), pointer :: zexc
       integer :: jm, je, ierr
-      integer(int64) :: iflags
+      integer(int64) :: iflags, irestart
       zexc => exc(var(kfld)%nexc)
       var(kfld)%ldone = .true.
       zexc%npacked = zexc%npacked + 1
       if (zexc%npacked < zexc%nfld) return
       zexc%npacked = 0
-      iflags = 0_int64
-      if (kt == nkt_restart) iflags = ior(iflags, int(jp_flag_restart, int64))
-      if (kt >= last_step(zexc)) iflags = ior(iflags, int(jp_flag_last, int64))
+      iflags = merge(int(jp_flag_last, int64), 0_int64, kt >= last_step(zexc))
+      irestart = int(restart_word(zexc), int64)
       do jm = 1, zexc%nmsg
          zexc%msg(jm)%head = 0_int64
-         zexc%msg(jm)%head(1:4) = [jp_magic, int(kt, int64), int(zexc%nid, int64), iflags]
+         zexc%msg(jm)%head(1:5) = [jp_magic, int(kt, int64), int(zexc%nid, int64), iflags, irestart]
       end do
       if (zexc%nmsg > 0) call MPI_Startall(zexc%nmsg, zexc%mreq, ierr)
       do je = 1, nexc
@@ -951,6 +978,14 @@ contains
       if (llnew) call unpack_r4(exc(var(kfld)%nexc), var(kfld)%nslot, 1, pdata)
    end subroutine rcv_2d_r4
 
+   !> What the next message of an exchange says of restarts: the last step since its message before, 0 for none.
+   function restart_word(pexc) result(kword)
+      type(t_exc), intent(inout) :: pexc
+      integer :: kword
+      kword = merge(nkt_restart, 0, nkt_restart > pexc%nkt_told)
+      pexc%nkt_told = max(nkt_restart, pexc%nkt_told)
+   end function restart_word
+
    !> Is a new value due at step kt? Then wait for the messages of its exchange, once per step.
    !! The first receive of a field that nobody couples delivers the neutral tendency: x + (-0.0) is x, bit for bit.
    subroutine rcv_open(kfld, kt, kshape, ld_new, ld_zero, kerr)
@@ -977,11 +1012,13 @@ contains
             return
          end if
          zexc%larrived = .true.
+         zexc%nstatus = cpl_ok
          do jm = 1, zexc%nmsg
             if (zexc%msg(jm)%head(1) /= jp_magic .or. zexc%msg(jm)%head(2) /= int(kt, int64)) then
                call fail(at_step('the answer of the coupler belongs to another step', kt), kerr)
                return
             end if
+            zexc%nstatus = max(zexc%nstatus, int(zexc%msg(jm)%head(4)))
             if (zexc%msg(jm)%head(5) /= 0_int64) lstop = .true.
          end do
       end if
@@ -1077,6 +1114,7 @@ contains
    end subroutine check_call
 
    !> Periods count from step 1 of the experiment; a static exchange is due once.
+   !! A run that begins between two exchanges gets what is held from the coupler, when the plan says so.
    pure function due(pexc, kt) result(ld)
       type(t_exc), intent(in) :: pexc
       integer,     intent(in) :: kt
@@ -1084,7 +1122,7 @@ contains
       if (pexc%lstatic) then
          ld = pexc%nkt < 0 .or. pexc%npacked > 0
       else
-         ld = mod(kt - 1, pexc%nperiod) == 0
+         ld = mod(kt - 1, pexc%nperiod) == 0 .or. (pexc%lfirst .and. kt == nit000)
       end if
    end function due
 

@@ -6,6 +6,7 @@
 !! travels as MPI messages between the two programs, over an intercommunicator.
 !! Order and meaning of the calls: see cpl_halocline_mpi.f90. OASIS time is in seconds, or in steps where seconds do not fit
 !! the namcouple (eight digits); the coupler tells which. Waiting inside OASIS cannot be polled: the coupler ends a stuck job.
+!! Versions of the protocol: as there; the coupler compares that of the handshake with its own.
 !! Needs OASIS3-MCT (mod_oasis) and MPI. Plain ASCII without quotes in comments, for traditional preprocessors.
 module cpl_halocline
    use, intrinsic :: iso_fortran_env, only : int64, real32, real64, error_unit, output_unit
@@ -18,14 +19,18 @@ module cpl_halocline
    private
 
    public :: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_abort, cpl_finalize
-   public :: cpl_stop_requested
+   public :: cpl_stop_requested, cpl_status
 
    integer, parameter, public :: cpl_out = 1        !< the model sends this field
    integer, parameter, public :: cpl_in  = 2        !< the model receives this field
-   integer, parameter, public :: cpl_protocol = 1   !< version of handshake and messages
+   integer, parameter, public :: cpl_protocol = 2   !< version of handshake and messages
+   integer, parameter, public :: cpl_ok = 0         !< status: what the networks made for this step
+   integer, parameter, public :: cpl_held = 1       !< status: an answer to an earlier step
+   integer, parameter, public :: cpl_fallback = 2   !< status: a guard of the coupler put something else in its place
+   integer, parameter, public :: cpl_inactive = 3   !< status: neutral, nothing is to be applied; before the first delivery too
 
    integer, parameter :: jp_tag_table = 31002, jp_tag_shake = 31003, jp_tag_plan = 31004
-   integer, parameter :: jp_flag_restart = 1, jp_flag_last = 2
+   integer, parameter :: jp_flag_last = 1, jp_plan_static = 1, jp_plan_first = 2
    integer, parameter :: jp_head = 8                !< numbers of a header
    integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                !< characters of a name
@@ -72,10 +77,13 @@ module cpl_halocline
    type :: t_exc
       integer :: nid = 0, ndir = 0, nperiod = 1, nfld = 0
       logical :: lstatic = .false.
+      logical :: lfirst = .false.            ! delivered at nit000 too, whatever the period
       integer, allocatable :: mfld(:)        ! field ids
       integer :: nhead = -1                  ! id of the coupled field of the header
       integer :: nkt = -1                    ! step being packed or last received
       integer :: npacked = 0
+      integer :: nkt_told = 0                ! last restart that the coupler knows of
+      integer :: nstatus = cpl_inactive      ! of the last delivery
    end type t_exc
 
    type(t_var), allocatable, save :: var(:)
@@ -86,7 +94,7 @@ module cpl_halocline
    integer, save :: nrank = -1, nsize_oce = 0, nrank_oce = -1  ! rank in the world; size and rank in the model
    character(len=jp_len), save :: cmodel = ''
    integer, save :: nwire = 64
-   integer, save :: nit000 = 1, nitend = 0, nkt_restart = -1
+   integer, save :: nit000 = 1, nitend = 0, nkt_restart = 0
    integer, save :: nunit = 1                                 ! OASIS time of a step: its seconds, or 1
    integer, save :: nbylevel = 0                              ! grids of so many points travel level by level
    integer, save :: ngrid = 0                                 ! grids declared
@@ -479,7 +487,8 @@ contains
          exc(je)%nid     = je
          exc(je)%ndir    = int(iplan(ip+1))
          exc(je)%nperiod = int(iplan(ip+2))
-         exc(je)%lstatic = iplan(ip+3) == 1_int64
+         exc(je)%lstatic = iand(int(iplan(ip+3)), jp_plan_static) /= 0
+         exc(je)%lfirst  = iand(int(iplan(ip+3)), jp_plan_first) /= 0
          ifld            = int(iplan(ip+4))
          exc(je)%nfld    = ifld
          exc(je)%mfld    = int(iplan(ip+5:ip+4+ifld))
@@ -572,11 +581,25 @@ contains
 
    ! --- Exchange -----------------------------------------------------------------------------------------------------
 
-   !> The model writes its restart at the end of step kt: the next messages say so.
+   !> The model writes its restart at the end of step kt: the next message of each exchange to the coupler says so.
+   !! Of several steps between two messages the last is told.
    subroutine cpl_restart(kt)
       integer, intent(in) :: kt   !< model step
       nkt_restart = kt
    end subroutine cpl_restart
+
+   !> Status of what the last cpl_rcv of this field delivered: cpl_ok, cpl_held, cpl_fallback or cpl_inactive. Of several ranks
+   !! of the coupler the largest counts; a value that is held between two exchanges keeps its status.
+   function cpl_status(kfld) result(kstatus)
+      integer, intent(in) :: kfld   !< field id from cpl_var
+      integer :: kstatus
+      kstatus = cpl_inactive
+      if (kfld < 1 .or. kfld > nvar) then
+         call fail('cpl_status: unknown field id')
+      else if (var(kfld)%nexc > 0) then
+         kstatus = exc(var(kfld)%nexc)%nstatus
+      end if
+   end function cpl_status
 
    !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
    function cpl_stop_requested() result(ld)
@@ -799,16 +822,22 @@ contains
       zexc%npacked = zexc%npacked + 1
       if (zexc%npacked == zexc%nfld) then
          zexc%npacked = 0
-         iflags = 0
-         if (kt == nkt_restart) iflags = ior(iflags, jp_flag_restart)
-         if (kt >= last_step(zexc)) iflags = ior(iflags, jp_flag_last)
+         iflags = merge(jp_flag_last, 0, kt >= last_step(zexc))
          zhead = 0._real64
-         zhead(1:3) = [real(kt, real64), real(zexc%nid, real64), real(iflags, real64)]
+         zhead(1:4) = real([kt, zexc%nid, iflags, restart_word(zexc)], real64)
          call oasis_put(zexc%nhead, time_of(zexc, kt), zhead(1:merge(jp_head, 0, nrank_oce == 0)), info)
       end if
       call clock_add(2, it0)
       if (info < 0) call fail(at_step('OASIS does not send field ' // trim(var(kfld)%cname), kt), kerr)
    end subroutine snd_close
+
+   !> What the next message of an exchange says of restarts: the last step since its message before, 0 for none.
+   function restart_word(pexc) result(kword)
+      type(t_exc), intent(inout) :: pexc
+      integer :: kword
+      kword = merge(nkt_restart, 0, nkt_restart > pexc%nkt_told)
+      pexc%nkt_told = max(nkt_restart, pexc%nkt_told)
+   end function restart_word
 
    !> Is a new value due at step kt? Then get it, and the header once per exchange and step.
    !! The first receive of a field that nobody couples delivers the neutral tendency: x + (-0.0) is x, bit for bit.
@@ -847,6 +876,7 @@ contains
             call fail(at_step('the answer of the coupler belongs to another step', kt), kerr)
             return
          end if
+         zexc%nstatus = nint(zhead(3))
          if (nint(zhead(4)) /= 0) lstop = .true.
       end if
       call clock_add(2, it0)
@@ -892,6 +922,7 @@ contains
    end subroutine check_call
 
    !> Periods count from step 1 of the experiment; a static exchange is due once.
+   !! A run that begins between two exchanges gets what is held from the coupler, when the plan says so.
    pure function due(pexc, kt) result(ld)
       type(t_exc), intent(in) :: pexc
       integer,     intent(in) :: kt
@@ -899,7 +930,7 @@ contains
       if (pexc%lstatic) then
          ld = pexc%nkt < 0 .or. pexc%npacked > 0
       else
-         ld = mod(kt - 1, pexc%nperiod) == 0
+         ld = mod(kt - 1, pexc%nperiod) == 0 .or. (pexc%lfirst .and. kt == nit000)
       end if
    end function due
 

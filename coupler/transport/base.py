@@ -2,19 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from coupler.exchange import Plan
 from coupler.grid import Ownership
 from coupler.handshake import GridPart, Handshake
 
+if TYPE_CHECKING:  # relay.py needs MPI, who reads a header does not
+    from coupler.transport.relay import Relay
+
 
 @dataclass(frozen=True)
 class Header:
-    """What travels with every message to the coupler."""
+    """What travels with every message to the coupler.
+
+    kt: its step; restart: the last step, since the message before of this exchange, at whose end the ocean writes a restart (0:
+    none); last: no message of this exchange follows.
+    """
 
     kt: int
-    restart: bool
+    restart: int
     last: bool
 
 
@@ -26,6 +35,7 @@ class Transport(Protocol):
 
     rank: int
     size: int
+    local_rank: int  # place among the coupler ranks of this node
 
     def handshake(self) -> Handshake:
         """The ocean's description of itself, the same on every coupler rank."""
@@ -44,6 +54,15 @@ class Transport(Protocol):
 
     def gather(self, value: Any) -> list[Any] | None:
         """Values of all coupler ranks on rank 0, None elsewhere."""
+
+    def share(self, value: Any) -> Any:
+        """The value of rank 0, on every coupler rank. Collective."""
+
+    def allsum(self, values: np.ndarray) -> np.ndarray:
+        """Sum of int64 arrays over all coupler ranks, on every rank; the same for any number of ranks. Collective."""
+
+    def relay(self, plan: Plan) -> "Relay":
+        """Halo exchange between coupler ranks, for a field that one network makes and another reads. Collective."""
 
     def abort(self, message: str) -> None:
         """End the whole job: one message, a non-zero exit code."""

@@ -105,7 +105,7 @@ def _table(words: np.ndarray) -> np.ndarray:
         if row[0] != MAGIC or row[1] != PROTOCOL:
             raise HaloclineError(
                 f"protocol versions differ: {row[1]} on rank {rank} ('{_name(row)}'), {PROTOCOL} in this coupler. "
-                "Compile the client that ships with the installed coupler."
+                "Compile the client that ships with the installed coupler: `halocline client --path` prints its folder."
             )
     oceans = {_name(row) for row in words if row[2] == OCEAN}
     if len(oceans) != 1:

@@ -18,11 +18,13 @@ from coupler.handshake import GridPart, Handshake, parse
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, Launch, hello
-from coupler.transport.poll import poll
+from coupler.transport.poll import allsum, poll
+from coupler.transport.relay import Relay
 
 TAG_SHAKE, TAG_PLAN, TAG_EXCHANGE = 31003, 31004, 100
 HEAD = 64  # bytes of a header: 8 integers of 64 bits
-FLAG_RESTART, FLAG_LAST = 1, 2
+FLAG_LAST = 1
+PLAN_STATIC, PLAN_FIRST = 1, 2  # of an exchange in the plan
 ABORT_FILE = Path("halocline.abort")
 STARTED = time.time() - 5  # the ocean may be up a little earlier than this process
 SLACK = 3.0  # seconds that the ocean waits longer: the side that knows the cause speaks first
@@ -54,7 +56,9 @@ class MpiTransport:
         self.timers = timers
         self.timeout = timeout_start
         self.rank, self.size = self.launch.local.rank, self.launch.local.size
+        self.local_rank = self.launch.local.Split_type(MPI.COMM_TYPE_SHARED).rank
         self.channels: dict[int, Channel] = {}
+        self.relays: list[Relay] = []
 
     def handshake(self) -> Handshake:
         """Rank 0 receives the document of the ocean and shares it."""
@@ -90,6 +94,8 @@ class MpiTransport:
         if not poll(lambda: MPI.Request.Testall(sends), self.timeout):
             raise HaloclineError(f"the ocean does not take the plan of the exchanges within {self.timeout:g} s.")
         self.timeout = timeout
+        for relay in self.relays:
+            relay.timeout = timeout
         for plan in plans:
             self.channels[plan.exchange.number] = self._channel(plan, wire)
 
@@ -151,6 +157,19 @@ class MpiTransport:
         """Values of all coupler ranks on rank 0, None elsewhere."""
         return self.launch.local.gather(value)
 
+    def share(self, value: Any) -> Any:
+        """The value of rank 0, on every coupler rank. Collective."""
+        return self.launch.local.bcast(value)
+
+    def allsum(self, values: np.ndarray) -> np.ndarray:
+        """Sum of int64 arrays over all coupler ranks, on every rank."""
+        return allsum(self.launch.local, values, self.timeout)
+
+    def relay(self, plan: Plan) -> Relay:
+        """Halo exchange between coupler ranks for the fields of `plan`."""
+        self.relays.append(Relay(self.launch.local, plan, self.timeout))
+        return self.relays[-1]
+
     def finish(self) -> None:
         """Let the last sends leave."""
         pending = [request for channel in self.channels.values() for request in channel.requests]
@@ -191,19 +210,20 @@ def abort_job(message: str, code: int = 1) -> None:
 
 def _header(message: Message, plan: Plan, kt: int) -> Header:
     """The header of a message, checked."""
-    magic, step, number, flags = message.head[:4].tolist()
+    magic, step, number, flags, restart = message.head[:5].tolist()
     wrong_step = step != kt and not plan.exchange.static and not flags & FLAG_LAST
     if magic != MAGIC or number != plan.exchange.number or wrong_step:
         raise HaloclineError(
             f"exchange '{plan.exchange.name}': expected step {kt} of exchange {plan.exchange.number}, got step {step} of "
             f"exchange {number}. Ocean and coupler count steps differently."
         )
-    return Header(step, bool(flags & FLAG_RESTART), bool(flags & FLAG_LAST))
+    return Header(step, restart, bool(flags & FLAG_LAST))
 
 
 def head_words(exchange: Exchange) -> list[int]:
-    """Direction (1 to the coupler, 2 to the ocean), period in steps, static, number of fields."""
-    return [1 if exchange.direction == "to_coupler" else 2, exchange.period, int(exchange.static), len(exchange.fields)]
+    """Direction (1 to the coupler, 2 to the ocean), period in steps, flags, number of fields."""
+    flags = PLAN_STATIC * exchange.static + PLAN_FIRST * exchange.first
+    return [1 if exchange.direction == "to_coupler" else 2, exchange.period, flags, len(exchange.fields)]
 
 
 def _words(plans: Sequence[Plan], ocean_rank: int) -> list[int]:

@@ -23,8 +23,9 @@ from coupler.oasis.var import SMALL_GRID, choose_form, level_names
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, send_hello_over_oasis
-from coupler.transport.mpi import FLAG_LAST, FLAG_RESTART, SLACK, TAG_PLAN, TAG_SHAKE, abort_job, head_words
-from coupler.transport.poll import poll
+from coupler.transport.mpi import FLAG_LAST, SLACK, TAG_PLAN, TAG_SHAKE, abort_job, head_words
+from coupler.transport.poll import allsum, poll
+from coupler.transport.relay import Relay
 from coupler.watchdog import Watchdog
 
 COUPLER = "halocl"  # name of the coupler in the namcouple; OASIS3-MCT keeps six letters
@@ -62,8 +63,10 @@ class OasisTransport:
         self.local = self.component.localcomm
         self.inter = self.component.get_intercomm(model or others[0])
         self.rank, self.size = self.local.rank, self.local.size
+        self.local_rank = self.local.Split_type(MPI.COMM_TYPE_SHARED).rank
         self.timers, self.timeout = timers, timeout_start
         self.channels: dict[int, Channel] = {}
+        self.relays: list[Relay] = []
         self.namcouple = namcouple
         self.shake: Handshake | None = None
         self.unit, self.wire = 1, 64
@@ -96,12 +99,22 @@ class OasisTransport:
         assert self.shake is not None
         self.unit = time_unit(self.shake)
         self._compare([plan.exchange for plan in plans])
+        off_period = [plan.exchange for plan in plans if plan.exchange.first]
+        if off_period:
+            first, period = self.shake.time.nn_it000, off_period[0].period
+            raise HaloclineError(
+                f"exchange '{off_period[0].name}' happens every {period} steps counted from step 1, the run starts at step "
+                f"{first}: OASIS sends nothing between two exchanges. Start at step {first + (1 - first) % period}, or set "
+                "cn_transport = 'mpi'."
+            )
         if self.rank == 0:
             words = [MAGIC, wire, round((timeout + SLACK) * 1e3), len(plans), self.unit, SMALL_GRID]
             for plan in plans:
                 words += [*head_words(plan.exchange), *(field.id for field in plan.exchange.fields)]
             self.inter.Send(np.array(words, np.int64), 0, TAG_PLAN)
         self.timeout, self.wire = timeout, wire
+        for relay in self.relays:
+            relay.timeout = timeout
         self.watchdog = Watchdog(timeout, abort_job)
         for plan in plans:
             self.channels[plan.exchange.number] = self._channel(plan)
@@ -162,7 +175,7 @@ class OasisTransport:
                 variable.get(when, part)
             if channel.head is not None:
                 channel.head.get(when, words)
-        step, number, flags = (round(word) for word in words[:3].tolist())
+        step, number, flags, restart = (round(word) for word in words[:4].tolist())
         if number != plan.exchange.number or (step != kt and not plan.exchange.static):
             raise HaloclineError(
                 f"exchange '{plan.exchange.name}': expected step {kt} of exchange {plan.exchange.number}, got step {step} of "
@@ -174,7 +187,7 @@ class OasisTransport:
                     copy.block[...] = copy.message
                 else:
                     np.negative(copy.message, out=copy.block)
-        return Header(step, bool(flags & FLAG_RESTART), bool(flags & FLAG_LAST))
+        return Header(step, restart, bool(flags & FLAG_LAST))
 
     def send(self, plan: Plan, kt: int, status: int) -> None:
         """Put the stack of a plan as the answer to step `kt`."""
@@ -197,6 +210,19 @@ class OasisTransport:
     def gather(self, value: Any) -> list[Any] | None:
         """Values of all coupler ranks on rank 0, None elsewhere."""
         return self.local.gather(value)
+
+    def share(self, value: Any) -> Any:
+        """The value of rank 0, on every coupler rank. Collective."""
+        return self.local.bcast(value)
+
+    def allsum(self, values: np.ndarray) -> np.ndarray:
+        """Sum of int64 arrays over all coupler ranks, on every rank."""
+        return allsum(self.local, values, self.timeout)
+
+    def relay(self, plan: Plan) -> Relay:
+        """Halo exchange between coupler ranks for the fields of `plan`."""
+        self.relays.append(Relay(self.local, plan, self.timeout))
+        return self.relays[-1]
 
     def abort(self, message: str) -> None:
         """End the whole job: one message, a non-zero exit code."""

@@ -1,14 +1,17 @@
 !> Coupling: what the ocean offers to and accepts from Halocline, through the client alone.
 !!
 !! Sent at the beginning of a step: the now level u, v, h, t (the state that a closure in Fortran reads too), and once
-!! masks, metrics and the Coriolis parameter. Received: du, dv [m s-2] and dt [degC s-1], added to the right-hand sides.
+!! masks, metrics, distances and the Coriolis parameter. Received: du, dv [m s-2] and dt [degC s-1], added to the right-hand
+!! sides. With ln_zb20_fb also flag_u and flag_v: where a flag is above 0.5 the network gave nothing (the coupler sends zero), and
+!! the ocean adds its own closure to that face.
 module cplstp
    use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_finalize, &
    &  cpl_out, cpl_in
    use par_kind, only: wp
-   use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
+   use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpi, jpj, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
    use dom_oce, only: rn_Dt, nimpp, njmpp, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
-   &  ff_t, ff_f
+   &  ff_t, ff_f, gphit, gphiu, gphiv
+   use dynzb20, only: ln_zb20_fb, dyn_zb20_faces
    use usrdef, only: cn_bnd
    use oce, only: uu, vv, e3t, ts
    use in_out_manager, only: nn_it000, nn_itend, nn_date0, nn_leapy, nn_stock
@@ -20,9 +23,12 @@ module cplstp
    logical, public :: l_cpl = .false.        !< the run is coupled
    logical, public :: l_describe = .false.   !< print the handshake and stop
 
-   integer :: nid_u, nid_v, nid_h, nid_t, nid_du, nid_dv, nid_dt
+   integer, parameter :: jp_static = 17      ! fields that are sent once
+   integer :: nid_u, nid_v, nid_h, nid_t, nid_du, nid_dv, nid_dt, nid_fu, nid_fv
    integer :: nkt = 0                        ! the present step
    real(wp), allocatable, dimension(:, :, :) :: zdu, zdv, zdt   ! tendencies of the interior, held between exchanges
+   real(wp), allocatable, dimension(:, :, :) :: zfu, zfv        ! flags of the interior, held too
+   logical, allocatable, dimension(:, :, :) :: llu, llv         ! the same as marks on the whole subdomain
 
 contains
 
@@ -83,6 +89,10 @@ contains
       call cpl_var(nid_du, 'du', 'm s-2', 'U', jpk, cpl_in)
       call cpl_var(nid_dv, 'dv', 'm s-2', 'V', jpk, cpl_in)
       if (ln_tra) call cpl_var(nid_dt, 'dt', 'degC s-1', 'T', 1, cpl_in)
+      if (ln_zb20_fb) then
+         call cpl_var(nid_fu, 'flag_u', '1', 'U', jpk, cpl_in)
+         call cpl_var(nid_fv, 'flag_v', '1', 'V', jpk, cpl_in)
+      end if
       select case (nn_leapy)
       case (0)
          clcal = 'noleap'
@@ -95,9 +105,13 @@ contains
       if (l_describe) return
       call static(.false.)
       allocate (zdu(Ni_0, Nj_0, jpk), zdv(Ni_0, Nj_0, jpk), zdt(Ni_0, Nj_0, 1))
+      if (ln_zb20_fb) then
+         allocate (zfu(Ni_0, Nj_0, jpk), zfv(Ni_0, Nj_0, jpk), llu(jpi, jpj, jpk), llv(jpi, jpj, jpk))
+         llu = .false.; llv = .false.
+      end if
    end subroutine cpl_oce_define
 
-   !> Masks of the first layer, metrics and Coriolis parameter: declared, or sent.
+   !> Masks of the first layer, metrics, Coriolis parameter and distances from the southern wall: declared, or sent.
    subroutine static(ld_declare)
       logical, intent(in) :: ld_declare   !< .true.: declare, .false.: send
       call one('tmask', '1', 'T', tmask(:, :, 1))
@@ -114,14 +128,17 @@ contains
       call one('e2f', 'm', 'F', e2f)
       call one('ff_t', 's-1', 'T', ff_t)
       call one('ff_f', 's-1', 'F', ff_f)
+      call one('gphit', 'km', 'T', gphit)
+      call one('gphiu', 'km', 'U', gphiu)
+      call one('gphiv', 'km', 'V', gphiv)
 
    contains
 
       subroutine one(cdname, cdunits, cdpoint, pfield)
          character(len=*), intent(in) :: cdname, cdunits, cdpoint
          real(wp), intent(in) :: pfield(:, :)
-         integer, save :: iid(14), in = 0
-         in = mod(in, 14) + 1
+         integer, save :: iid(jp_static), in = 0
+         in = mod(in, jp_static) + 1
          if (ld_declare) then
             call cpl_var(iid(in), cdname, cdunits, cdpoint, 1, cpl_out)
          else
@@ -144,13 +161,19 @@ contains
       if (ln_tra) call cpl_snd(nid_t, kt, ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Kmm))
    end subroutine cpl_oce_snd
 
-   !> Add the received momentum tendencies.
-   subroutine dyn_cpl(Krhs)
-      integer, intent(in) :: Krhs   !< time level
+   !> Add the received momentum tendencies, and the ocean's own closure where the flags ask for it.
+   subroutine dyn_cpl(Kmm, Krhs)
+      integer, intent(in) :: Kmm, Krhs   !< time levels
       call cpl_rcv(nid_du, nkt, zdu)
       call cpl_rcv(nid_dv, nkt, zdv)
       uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) = uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdu*umask(Nis0:Nie0, Njs0:Nje0, :)
       vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) = vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdv*vmask(Nis0:Nie0, Njs0:Nje0, :)
+      if (.not. ln_zb20_fb) return
+      call cpl_rcv(nid_fu, nkt, zfu)
+      call cpl_rcv(nid_fv, nkt, zfv)
+      llu(Nis0:Nie0, Njs0:Nje0, :) = zfu > 0.5_wp
+      llv(Nis0:Nie0, Njs0:Nje0, :) = zfv > 0.5_wp
+      call dyn_zb20_faces(Kmm, Krhs, llu, llv)
    end subroutine dyn_cpl
 
    !> Add the received tracer tendency, times the now thickness.

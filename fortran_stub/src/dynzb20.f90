@@ -1,7 +1,7 @@
 !> Momentum closure of Zanna & Bolton (2020).
 module dynzb20
    use par_kind, only: wp
-   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0
+   use par_oce, only: jpi, jpj, jpk, Nis0, Nie0, Njs0, Nje0
    use dom_oce, only: fmask, tmask, umask, vmask, e1t2, e2t2, e1f2, e2f2, e1_e2t, e2_e1t, e1_e2f, e2_e1f, e1u, e2v, &
    &  r1_e1u, r1_e2u, r1_e1v, r1_e2v, r1_e1e2u, r1_e1e2v, r1_e1e2f
    use oce, only: uu, vv, e3t, e3f
@@ -10,10 +10,11 @@ module dynzb20
    use namread, only: nam_next, nam_check, nam_where, cnam, cerr
    implicit none
    private
-   public :: dyn_zb20, dyn_zb20_init
+   public :: dyn_zb20, dyn_zb20_faces, dyn_zb20_init
 
-   logical, public :: ln_zb20 = .false.   !< closure on
-   real(wp) :: rn_zb_kappa = 0._wp        ! coefficient [m2]: gamma times the cell area; -kappa_BC of the paper
+   logical, public :: ln_zb20 = .false.      !< closure on
+   logical, public :: ln_zb20_fb = .false.   !< closure on where the coupler asks for it, see dyn_cpl
+   real(wp) :: rn_zb_kappa = 0._wp           ! coefficient [m2]: gamma times the cell area; -kappa_BC of the paper
 
    real(wp), allocatable, dimension(:, :) :: zvor, zds, zdt   ! vorticity and shear (F), stretching (T) [s-1]
    real(wp), allocatable, dimension(:, :) :: zp, zq, zr       ! h zeta Ds (T), h (zeta**2 + Ds**2 + Dt**2)/2 (T), h zeta Dt (F)
@@ -22,7 +23,7 @@ contains
 
    !> Read &namzb20.
    subroutine dyn_zb20_init()
-      namelist /namzb20/ ln_zb20, rn_zb_kappa
+      namelist /namzb20/ ln_zb20, ln_zb20_fb, rn_zb_kappa
       integer :: ios
       do while (nam_next('namzb20'))
          read (cnam, namzb20, iostat=ios, iomsg=cerr)
@@ -30,8 +31,11 @@ contains
       end do
       if (.not. rn_zb_kappa >= 0._wp) call ctl_stop('the coefficient must not be negative: it is minus the published kappa_BC.', &
       &  nam_where('namzb20', 'rn_zb_kappa'), 'Give gamma times the cell area in m2, gamma between 0 and about 2.5.')
+      if (ln_zb20 .and. ln_zb20_fb) call ctl_stop('the closure is on everywhere (ln_zb20) and only where '// &
+      &  'the coupler says so (ln_zb20_fb).', nam_where('namzb20', 'ln_zb20_fb'), 'Set one of them to .false.')
       if (lwp .and. ln_zb20) write (numout, '(a,es12.5,a)') ' dyn_zb20: kappa = ', rn_zb_kappa, ' m2'
-      if (.not. ln_zb20) return
+      if (lwp .and. ln_zb20_fb) write (numout, '(a,es12.5,a)') ' dyn_zb20: where the coupler says so, kappa = ', rn_zb_kappa, ' m2'
+      if (.not. (ln_zb20 .or. ln_zb20_fb)) return
       allocate (zvor(jpi, jpj), zds(jpi, jpj), zdt(jpi, jpj), zp(jpi, jpj), zq(jpi, jpj), zr(jpi, jpj))
       zvor = 0._wp; zds = 0._wp; zdt = 0._wp; zp = 0._wp; zq = 0._wp; zr = 0._wp
    end subroutine dyn_zb20_init
@@ -52,6 +56,24 @@ contains
          &               vv(:, :, jk, Krhs))
       end do
    end subroutine dyn_zb20
+
+   !> Add the same to the faces that are marked, and leave the others alone to the bit.
+   subroutine dyn_zb20_faces(Kmm, Krhs, ldu, ldv)
+      integer, intent(in) :: Kmm, Krhs                               !< time levels; the halos of Kmm are valid
+      logical, intent(in), dimension(jpi, jpj, jpk) :: ldu, ldv      !< marks at U and V points
+      real(wp), dimension(jpi, jpj) :: zu, zv
+      integer :: jk
+      do jk = 1, jpk
+         if (.not. (any(ldu(:, :, jk)) .or. any(ldv(:, :, jk)))) cycle
+         call gradients(Njs0, Nje0, uu(:, :, jk, Kmm), vv(:, :, jk, Kmm), fmask(:, :, jk), tmask(:, :, jk))
+         call products(Njs0, Nje0, e3t(:, :, jk, Kmm), e3f(:, :, jk), tmask(:, :, jk))
+         zu(:, :) = -0._wp   ! -0 + x is x, bit for bit
+         zv(:, :) = -0._wp
+         call divergence(Njs0, Nje0, e3t(:, :, jk, Kmm), umask(:, :, jk), vmask(:, :, jk), zu, zv)
+         where (ldu(:, :, jk)) uu(:, :, jk, Krhs) = uu(:, :, jk, Krhs) + zu
+         where (ldv(:, :, jk)) vv(:, :, jk, Krhs) = vv(:, :, jk, Krhs) + zv
+      end do
+   end subroutine dyn_zb20_faces
 
    subroutine gradients(kj1, kj2, pu, pv, pfm, ptm)
       integer, intent(in) :: kj1, kj2

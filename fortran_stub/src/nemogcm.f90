@@ -17,7 +17,7 @@ module nemogcm
    use restart, only: rst_read
    use sbcmod, only: sbc_init
    use dynldf, only: dyn_ldf_init
-   use dynzb20, only: dyn_zb20_init
+   use dynzb20, only: dyn_zb20_init, ln_zb20_fb
    use traadv, only: tra_init, ln_tra
    use diawri, only: dia_wri_init, dia_wri_close, dia_wri_mesh
    use trd, only: trd_init, trd_close
@@ -85,6 +85,9 @@ contains
       call rhs_init()
       if (ln_rhs .and. l_cpl .and. .not. l_describe) call ctl_stop('ln_rhs evaluates the ocean alone, ln_cpl asks for a coupler.', &
       &  nam_where('namrhs', 'ln_rhs'), 'Set one of them to .false.')
+
+      if (ln_zb20_fb .and. .not. l_cpl) call ctl_stop('ln_zb20_fb waits for the flags of a coupler, this run has none.', &
+      &  nam_where('namzb20', 'ln_zb20_fb'), 'Set it to .false., or ln_cpl = .true.')
 
       call istate_init()
       l_1st_euler = .true.

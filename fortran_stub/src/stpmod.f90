@@ -128,7 +128,7 @@ contains
       if (l_trd) call trd_dyn(jptrd_drg, Krhs)
       if (ln_zb20) call dyn_zb20(Kmm, Krhs, j1, j2)
       if (l_trd) call trd_dyn(jptrd_zb20, Krhs)
-      if (l_cpl .and. j2 == Nje0) call dyn_cpl(Krhs)
+      if (l_cpl .and. j2 == Nje0) call dyn_cpl(Kmm, Krhs)
       if (l_trd) call trd_dyn(jptrd_cpl, Krhs)
       if (l_trd) call trd_thk()
       call timing_stop(jptim_dyn)

@@ -96,7 +96,7 @@ def test_an_exchange_across_two_grids_is_refused(programs, folder, mpirun):
 
 
 # What `--describe` of the model would print; its decomposition does not matter to the namcouple.
-DESCRIPTION = """{"protocol": 1, "transport": "oasis", "model": "two_grids",
+DESCRIPTION = """{"protocol": 2, "transport": "oasis", "model": "two_grids",
 "time": {"rn_Dt": 3600.0, "nn_it000": 1, "nn_itend": 6, "date0": 20000101, "calendar": "360_day", "level": "now"},
 "fields": [{"id": 1, "grid": 1, "name": "a", "units": "K", "point": "T", "levels": 1, "direction": "out"},
 {"id": 2, "grid": 1, "name": "asum", "units": "K", "point": "T", "levels": 1, "direction": "in"},
