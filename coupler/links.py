@@ -38,10 +38,13 @@ class Link:
 
 
 def read_links(group: NamNet, key: str) -> dict[str, Link]:
-    """Entries 'name=field', 'name=field(k)', 'name=field(first:last)' as a mapping; a bare name stands for itself."""
+    """Entries 'name=field', 'name=field(k)', 'name=field(first:last)' as a mapping; a bare name stands for itself.
+
+    In cn_inputs a field may be 'network.output'. Raises HaloclineError for an entry of another form.
+    """
     result = {}
     for entry in getattr(group, key):
-        found = re.fullmatch(r"\s*(\w+)\s*(?:=\s*(\w+)\s*(?:\(\s*(\d+)\s*(?::\s*(\d+)\s*)?\))?)?\s*", entry)
+        found = re.fullmatch(r"\s*(\w+)\s*(?:=\s*(\w+(?:\.\w+)?)\s*(?:\(\s*(\d+)\s*(?::\s*(\d+)\s*)?\))?)?\s*", entry)
         if found is None:
             raise HaloclineError(
                 f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'name=field', 'name=field(1)' or "
@@ -49,4 +52,19 @@ def read_links(group: NamNet, key: str) -> dict[str, Link]:
             )
         name, field, first, last = found.groups()
         result[name] = Link(field or name, (int(first), int(last or first)) if first else None)
+    return result
+
+
+def read_products(group: NamNet, key: str) -> dict[str, list[str]]:
+    """Entries 'output=a*b*c' as output -> factors. Raises HaloclineError for another form."""
+    result = {}
+    for entry in getattr(group, key):
+        name, equal, product = entry.partition("=")
+        factors = [factor.strip() for factor in product.split("*")]
+        if not equal or not name.strip() or not all(factor.isidentifier() for factor in factors):
+            raise HaloclineError(
+                f"{key} of network '{group.cn_name}' has the entry '{entry}'. Write 'output=field', or 'output=e1u*e2u' for a "
+                f"product.\n  {group.where(key)}."
+            )
+        result[name.strip()] = factors
     return result

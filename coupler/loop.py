@@ -2,21 +2,33 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from coupler.answers import Answers
+from coupler.assembly import reload
+from coupler.comparison import comparisons
 from coupler.diagnostics import Diagnostics
 from coupler.engines.selftest import self_test
+from coupler.errors import HaloclineError
 from coupler.exchange import Plan, make_plan
-from coupler.grid import Box, Ownership, decompose
+from coupler.fields import by_name
+from coupler.grid import Box, decompose, ownership
 from coupler.handshake import Handshake
 from coupler.land import land_fills
-from coupler.restart import first_answers, last_answers
+from coupler.network import Network
+from coupler.opening import say_start
+from coupler.record import Recorder
+from coupler.restart import Memory
 from coupler.settings import Settings
+from coupler.site import Site
+from coupler.swap import swap_if_asked
 from coupler.timers import Timers
-from coupler.transport.base import HELD, INACTIVE, OK, Transport
+from coupler.transport.base import Transport
 from coupler.transport.mpi import MpiTransport
 from coupler.watchdog import Watchdog
 from coupler.wiring import Wiring, wire
@@ -25,28 +37,44 @@ PROGRESS_FILE = Path("halocline.progress")
 END_FILE = Path("halocline.coupler.json")
 
 
-def couple(settings: Settings) -> None:
-    """Run the coupler of one job to its end.
+def couple(settings: Settings, transport: Transport | None = None) -> None:
+    """Run the coupler of one job to its end. transport: in place of the one that the namelist names (a replay).
 
     Raises HaloclineError for anything that the user must mend; the caller ends the job.
     """
     timers = Timers()
-    transport = connect(settings, timers)
+    transport = transport or connect(settings, timers)
     shake = transport.handshake()
-    wiring = wire(settings, shake)
+    wiring = wire(settings, shake, transport.local_rank)
     used = sorted({exchange.grid for exchange in wiring.exchanges})
-    boxes = {number: decompose(shake.grids[number - 1].grid, transport.size)[transport.rank] for number in used}
-    owners = {number: transport.ownership(shake.grids[number - 1]) for number in used}
-    plans = _plans(settings, shake, wiring, boxes, owners, transport.rank)
-    diagnostics = Diagnostics(settings, shake, plans, transport, boxes)
+    layouts = {number: decompose(shake.grids[number - 1].grid, transport.size) for number in used}
+    boxes = {number: layout[transport.rank] for number, layout in layouts.items()}
+    plans = _plans(settings, shake, wiring, boxes, transport)
+    chains = _chains(shake, wiring, layouts, boxes, transport)
+    received = {name: plan for plan in (*plans, *chains.values()) for name in _incoming(plan)}
+    sent = {name: plan for plan in plans if plan.exchange.direction == "to_ocean" for name in plan.views}
+    for net in wiring.networks:
+        part = shake.grids[net.grid - 1]
+        site = Site(
+            boxes[net.grid], part.grid, transport.rank, transport.allsum, shake.time.rn_Dt, shake.date,
+            settings.namcpl.nn_seed, settings.namcpl.nn_member,
+        )  # fmt: skip
+        net.bind(received, sent, site)
+        if net.chained:
+            net.relay = transport.relay(chains[net.name])
+    diagnostics = Diagnostics(settings, shake, plans, transport, boxes, wiring.networks)
+    recorder = Recorder(settings, shake, plans, transport, boxes)
     tests = [self_test(net.engine) if net.engine.contract.self_test else "no self-test" for net in wiring.networks]
     if transport.rank == 0:
-        _say_start(settings, shake, wiring, transport.size, tests)
+        say_start(settings, shake, wiring, transport.size, tests)
     transport.define(plans, settings.namcpl.nn_wire, settings.namcpl.rn_timeout)
-    last = _loop(settings, shake, wiring, plans, transport, diagnostics, boxes, timers)
+    run = Run(settings, shake, wiring, plans, chains, transport, diagnostics, recorder, boxes, timers)
+    last = run.loop()
+    lines = run.report(last)
     transport.finish()
     diagnostics.close()
-    _end(transport, timers, last)
+    recorder.close()
+    _end(transport, timers, last, wiring, lines)
 
 
 def connect(settings: Settings, timers: Timers) -> Transport:
@@ -58,21 +86,22 @@ def connect(settings: Settings, timers: Timers) -> Transport:
     return OasisTransport(settings.namcpl.rn_timeout_start, timers, settings.namcpl.cn_model)
 
 
+def _incoming(plan: Plan) -> list[str]:
+    """Fields that a plan brings to the coupler."""
+    return list(plan.views) if plan.exchange.direction == "to_coupler" else []
+
+
 def _plans(
-    settings: Settings,
-    shake: Handshake,
-    wiring: Wiring,
-    boxes: Mapping[int, Box],
-    owners: Mapping[int, Ownership],
-    rank: int,
+    settings: Settings, shake: Handshake, wiring: Wiring, boxes: Mapping[int, Box], transport: Transport
 ) -> list[Plan]:
     """Stacks and index maps of every exchange on this rank."""
+    owners = {number: transport.ownership(shake.grids[number - 1]) for number in boxes}
     for owner in owners.values():
-        if owner.uncovered and rank == 0:
+        if owner.uncovered and transport.rank == 0:
             words = f"{owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value"
             print(f"halocline: {words}", flush=True)
     double = settings.namcpl.nn_wire == 64 and any(net.engine.contract.dtype == "f8" for net in wiring.networks)
-    plans = [
+    return [
         make_plan(
             exchange,
             shake.grids[exchange.grid - 1].grid,
@@ -84,78 +113,183 @@ def _plans(
         )
         for exchange in wiring.exchanges
     ]
-    received = {name: plan for plan in plans if plan.exchange.direction == "to_coupler" for name in plan.views}
-    sent = {name: plan for plan in plans if plan.exchange.direction == "to_ocean" for name in plan.views}
-    for net in wiring.networks:
-        net.bind(received, sent)
+
+
+def _chains(
+    shake: Handshake,
+    wiring: Wiring,
+    layouts: Mapping[int, Sequence[Box]],
+    boxes: Mapping[int, Box],
+    transport: Transport,
+) -> dict[str, Plan]:
+    """Network -> the plan that brings its outputs to the networks that read them; the owners are the coupler's ranks."""
+    plans = {}
+    makers = {net.name: net for net in wiring.networks}
+    for exchange in wiring.chains:
+        net = makers[exchange.fields[0].name.partition(".")[0]]
+        grid = shake.grids[exchange.grid - 1].grid
+        plans[net.name] = make_plan(
+            exchange,
+            grid,
+            ownership(grid, layouts[exchange.grid]),
+            boxes[exchange.grid],
+            dtype=np.dtype(net.engine.contract.dtype),
+            fill=wiring.fill,
+            vectors=wiring.vectors,
+        )
     return plans
 
 
-def _loop(
-    settings: Settings,
-    shake: Handshake,
-    wiring: Wiring,
-    plans: list[Plan],
-    transport: Transport,
-    diagnostics: Diagnostics,
-    boxes: Mapping[int, Box],
-    timers: Timers,
-) -> int:
-    """Receive, run, send at every step where an exchange is due; returns the last step done."""
-    incoming = [plan for plan in plans if plan.exchange.direction == "to_coupler"]
-    outgoing = [plan for plan in plans if plan.exchange.direction == "to_ocean"]
-    for plan in incoming:
-        if plan.exchange.static:
-            transport.receive(plan, shake.time.nn_it000)
-    for net in wiring.networks:
-        net.take_static()
-    received = {name: plan for plan in incoming for name in plan.views}
-    fills = {plan.exchange.number: land_fills(plan, received, wiring.fill) for plan in incoming}
-    watchdog = Watchdog(settings.namcpl.rn_timeout, MpiTransport.abort)
-    active = settings.namcpl.ln_active
-    progress = Progress(shake) if transport.rank == 0 else None
-    done = shake.time.nn_it000 - 1
-    lagged = [plan for plan in outgoing if plan.exchange.lag]
-    first_answers(settings, shake, lagged, boxes)
-    for plan in lagged:
-        _answer(transport, plan, shake.time.nn_it000, active, HELD)
-    for kt in range(shake.time.nn_it000, shake.time.nn_itend + 1):
-        due_in = [plan for plan in incoming if plan.exchange.due(kt)]
-        due_out = [plan for plan in outgoing if plan.exchange.due(kt)]
-        if not due_in and not due_out:
-            continue
-        for plan in due_in:
-            header = transport.receive(plan, kt)
-            if header is not None and header.last and header.kt != kt:
+class Run:
+    """The steps of a run on one coupler rank."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        shake: Handshake,
+        wiring: Wiring,
+        plans: Sequence[Plan],
+        chains: Mapping[str, Plan],
+        transport: Transport,
+        diagnostics: Diagnostics,
+        recorder: Recorder,
+        boxes: Mapping[int, Box],
+        timers: Timers,
+    ) -> None:
+        """Everything is bound and the ocean knows the plan."""
+        self.shake, self.transport, self.boxes, self.timers = shake, transport, boxes, timers
+        self.first, self.last = shake.time.nn_it000, shake.time.nn_itend
+        self.networks = [net for net in wiring.networks if net.switches.cn_role != "standby"]
+        self.all_networks, self.diagnostics, self.settings = wiring.networks, diagnostics, settings
+        self.recorder = recorder
+        self.incoming = [plan for plan in plans if plan.exchange.direction == "to_coupler"]
+        groups = {group.cn_name: group for group in settings.namexc}
+        self.answers = [
+            Answers(
+                plan, transport, settings.namcpl.ln_active, groups[plan.exchange.name].cn_first, self.last, recorder
+            )
+            for plan in plans
+            if plan.exchange.direction == "to_ocean"
+        ]
+        received = {name: plan for plan in (*self.incoming, *chains.values()) for name in plan.views}
+        self.received, self.chains, self.fill = received, chains, wiring.fill
+        into = by_name(shake.fields, "in")
+        units = {name: field.units for name, field in into.items()}
+        self.comparisons = comparisons(wiring.networks, received, transport, units)
+        self._reload = partial(reload, settings, into, transport.local_rank)
+        self.memory = Memory(settings, shake, self.answers, wiring.networks, boxes)
+        self.watchdog = Watchdog(settings.namcpl.rn_timeout, transport.abort)
+        self.progress = Progress(shake) if transport.rank == 0 else None
+        # A rank without a peer gets no header: then the others tell it what was in theirs.
+        self._written = 0
+        self._deaf = int(transport.allsum(np.array([not any(p.peers for p in self.incoming)], np.int64))[0])
+
+    def loop(self) -> int:
+        """Receive, run, send at every step where an exchange is due; returns the last step done."""
+        self.begin()
+        done = self.first - 1
+        for kt in range(self.first, self.last + 1):
+            due_in = [plan for plan in self.incoming if plan.exchange.due(kt)]
+            due_out = [answer for answer in self.answers if answer.exchange.due(kt)]
+            due_net = [net for net in self.networks if (kt - 1) % net.period == 0]
+            if not (due_in or due_out or due_net):
+                continue
+            restart, ended = self.receive(due_in, kt)
+            if 0 < restart < kt:
+                self.write(restart)
+            if ended:
                 return done
-            for land in fills[plan.exchange.number]:
+            for net in due_net:
+                self.infer(net, kt)
+            for comparison in self.comparisons:
+                if comparison.shadow in due_net:
+                    comparison.add(kt)
+            self.diagnostics.record(kt)
+            for answer in due_out:
+                answer.answer(kt, any(net.stages.fell for net in due_net))
+            if restart == kt:
+                self.write(kt)
+            done = kt
+            if self.progress is not None:
+                self.progress.show(kt)
+        if self._written < self.last:
+            self.write(self.last)
+        return done
+
+    def begin(self) -> None:
+        """Static fields, the restart, and what the ocean uses before its first answer."""
+        for plan in self.incoming:
+            if plan.exchange.static:
+                self.recorder.received(plan, self.first, self.transport.receive(plan, self.first))
+        for net in self.all_networks:
+            net.take_static()
+        self.fills = {p.exchange.number: land_fills(p, self.received, self.fill) for p in self.incoming}
+        self.chain_fills = {name: land_fills(p, self.received, self.fill) for name, p in self.chains.items()}
+        path = self.settings.namcpl.cn_rst_in
+        self._check_first(path)
+        if path:
+            self.memory.read(Path(path), self.transport.rank)
+        for answer in self.answers:
+            answer.begin(self.first, bool(path))
+
+    def receive(self, plans: Sequence[Plan], kt: int) -> tuple[int, bool]:
+        """Fill the stacks; returns the restart step that the ocean announced (0: none), and whether it has ended early."""
+        restart, ended, headers = 0, False, []
+        for plan in plans:
+            header = self.transport.receive(plan, kt)
+            headers.append(header)
+            if header is not None:
+                restart = max(restart, header.restart)
+                ended = ended or (header.last and header.kt != kt)
+            if ended:
+                break
+        if self._deaf and plans:
+            heard = any(plan.peers for plan in self.incoming)
+            words = np.array([heard, restart * heard, ended and heard], np.int64)
+            told = self.transport.allsum(words)
+            restart, ended = int(told[1] // told[0]), bool(told[2])
+        for plan, header in zip(plans, headers, strict=True) if not ended else ():
+            self.recorder.received(plan, kt, header)
+            for land in self.fills[plan.exchange.number]:
                 land.apply()
-        for net in wiring.networks:
-            if (kt - 1) % net.period == 0:
-                with timers("inference"), watchdog(f"network '{net.name}' (step {kt}, {boxes[net.grid]})"):
-                    net.run(kt, boxes[net.grid])
-        diagnostics.record(kt)
-        for plan in due_out:
-            use = kt + plan.exchange.lag * plan.exchange.period
-            if use <= shake.time.nn_itend:
-                _answer(transport, plan, use, active, OK)
-        done = kt
-        if progress is not None:
-            progress.show(kt)
-    last_answers(shake, lagged, transport, boxes)
-    return done
+        return restart, ended
 
+    def write(self, kt: int) -> None:
+        """The coupler's restart, as the ocean writes its own."""
+        self.memory.write(kt, self.transport)
+        for comparison in self.comparisons:
+            comparison.scores.record(kt)
+        self._written = kt
 
-def _answer(transport: Transport, plan: Plan, kt: int, active: bool, status: int) -> None:
-    """Send what the ocean shall use at step `kt`."""
-    if active:
-        transport.send(plan, kt, status)
-        return
-    kept = plan.stack.copy() if plan.exchange.lag else None
-    plan.stack[...] = -0.0  # x + (-0.0) is x, bit for bit, also for x = -0.0
-    transport.send(plan, kt, INACTIVE)
-    if kept is not None:
-        plan.stack[...] = kept
+    def infer(self, net: Network, kt: int) -> None:
+        """Run one network and give its outputs to those that read them."""
+        work = f"network '{net.name}' (step {kt}, {self.boxes[net.grid]})"
+        with self.timers("inference"), self.watchdog(work):
+            if net.switches.ln_swap:
+                swap_if_asked(net, kt, self.transport, self._reload)
+            net.run(kt)
+        for land in self.chain_fills.get(net.name, ()):
+            land.apply()
+
+    def report(self, kt: int) -> list[str]:
+        """What guards, novelty, conservation and shadows found in this run. Collective."""
+        lines = [line for net in self.all_networks for line in net.stages.report()]
+        return lines + [line for comparison in self.comparisons for line in comparison.scores.report(kt)]
+
+    def _check_first(self, path: str) -> None:
+        """With a lag, where the first answer comes from must be said, and said once."""
+        for group in self.settings.namexc:
+            if group.nn_lag and (group.cn_first == "restart") != bool(path):
+                fix = (
+                    "Set cn_first = 'restart', or leave cn_rst_in out"
+                    if path
+                    else "Set cn_rst_in in &namcpl, or cn_first = 'zero'"
+                )
+                what = f"cn_rst_in names '{path}'" if path else "cn_rst_in names none"
+                raise HaloclineError(
+                    f"exchange '{group.cn_name}' begins with cn_first = '{group.cn_first}', and {what}.\n"
+                    f"  {group.where('cn_first')}. {fix}."
+                )
 
 
 class Progress:
@@ -181,38 +315,28 @@ class Progress:
         PROGRESS_FILE.write_text(json.dumps(line), encoding="utf-8")
 
 
-def _say_start(settings: Settings, shake: Handshake, wiring: Wiring, ranks: int, tests: list[str]) -> None:
-    """One page about what is going to happen."""
-    span = f"{shake.date(shake.time.nn_it000).isoformat(' ')} to {shake.date(shake.time.nn_itend + 1).isoformat(' ')}"
-    lines = [
-        f"ocean '{shake.model}': {'; '.join(f'{g.nx} x {g.ny} cells, {g.boundary}' for g in shake.grids)}, {shake.ranks} ranks; "
-        f"coupler: {ranks} ranks; {settings.namcpl.nn_wire} bits on the wire",
-        f"steps {shake.time.nn_it000} to {shake.time.nn_itend} of {shake.time.rn_Dt:g} s, {span} ({shake.time.calendar})",
-    ]
-    for exchange in wiring.exchanges:
-        when = "once" if exchange.static else f"every {exchange.period * shake.time.rn_Dt:g} s"
-        halo = f", halo {exchange.halo}" if exchange.direction == "to_coupler" else ""
-        names = ", ".join(str(field) for field in exchange.fields)
-        lines.append(f"exchange '{exchange.name}' {exchange.direction.replace('_', ' ')} {when}{halo}: {names}")
-    for net, test in zip(wiring.networks, tests, strict=True):
-        cast = "" if net.engine.contract.dtype == f"f{settings.namcpl.nn_wire // 8}" else ", fields are cast"
-        lines.append(
-            f"network '{net.name}': {net.engine.description}, engine {net.engine.name}, {net.engine.threads} thread(s), "
-            f"radius {net.engine.contract.radius}, {net.engine.contract.dtype}{cast}; cut and whole agree: {test}"
-        )
-    lines += wiring.notes
-    if not settings.namcpl.ln_active:
-        lines.append("ln_active = .false.: tendencies are computed and written, the ocean receives none")
-    print("\n".join(f"halocline: {line}" for line in lines), flush=True)
-
-
-def _end(transport: Transport, timers: Timers, last: int) -> None:
-    """Timers of all ranks and the end marker, in one file that appears whole."""
-    parts = transport.gather({**timers.seconds, "total": timers.total()})
-    if parts is None:
+def _end(transport: Transport, timers: Timers, last: int, wiring: Wiring, lines: list[str]) -> None:
+    """Timers and guard counts of all ranks and the end marker, in one file that appears whole."""
+    counters = {net.name: net.stages.counters() for net in wiring.networks}
+    gathered = transport.gather(({**timers.seconds, "total": timers.total()}, counters))
+    if gathered is None:
         return
+    parts = [taken for taken, _ in gathered]
+    guards = {
+        net.name: {key: sum(part[net.name].get(key, 0) for _, part in gathered) for key in _keys(gathered, net.name)}
+        for net in wiring.networks
+    }
+    for line in lines:
+        print(f"halocline: {line}", flush=True)
     phases = ["wait", "unpack", "inference", "pack", "total"]
     seconds = {phase: [part.get(phase, 0.0) for part in parts if isinstance(part, dict)] for phase in phases}
     aside = END_FILE.with_suffix(".part")
-    aside.write_text(json.dumps({"side": "coupler", "ended": True, "kt": last, **seconds}), encoding="utf-8")
+    aside.write_text(
+        json.dumps({"side": "coupler", "ended": True, "kt": last, "guards": guards, **seconds}), encoding="utf-8"
+    )
     aside.replace(END_FILE)
+
+
+def _keys(gathered: list[Any], network: str) -> list[str]:
+    """Counters of a network that any rank has."""
+    return sorted({key for _, part in gathered for key in part[network]})

@@ -1,54 +1,49 @@
-"""A network bound to the fields of the exchanges: land, levels and staggering in, engine, scale, staggering and mask out."""
+"""A network on this rank: inputs from the exchanges, engine, then the stages that its outputs pass."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from coupler.contract import InputSpec
+from coupler.contract import InputSpec, OutputSpec
 from coupler.engines.base import Engine
-from coupler.errors import HaloclineError
 from coupler.exchange import Plan
+from coupler.feed import Feed, halo_of, make_feed
 from coupler.fields import Field
-from coupler.grid import Box
-from coupler.land import REACH, mask_name, mask_of, nearest_wet, replicate
 from coupler.links import Link
-from coupler.stagger import to_point
+from coupler.settings import NamNet
+from coupler.site import Site
+from coupler.stages import Stages, make_stages
 
 
-@dataclass(frozen=True)
-class Feed:
-    """One input: how it is made, where it lies, and whether once is enough."""
+class Relay(Protocol):
+    """Brings the outputs that other networks read to every coupler rank that needs them, halo included."""
 
-    array: np.ndarray
-    make: Callable[[], np.ndarray] | None
-    static: bool
-
-    def update(self) -> None:
-        """Bring the array up to date; nothing to do where the network reads the stack itself."""
-        if self.make is not None:
-            self.array[...] = self.make()
+    def update(self, interior: np.ndarray) -> None:
+        """interior: (levels, nj, ni) of this rank."""
 
 
 class Network:
-    """Runs an engine on this rank's subdomain.
+    """Runs an engine on this rank's subdomain; `inputs` and `outputs` map names of the contract to fields.
 
-    inputs and outputs map names of the contract to fields; outputs are brought to the point of their field, scaled, and
-    set to zero where their mask is.
+    The wiring sets the rest: `period` [steps], `grid`, `standby` (the network that cn_fallback names) with `substitutes`
+    (output -> its output), and `chained`, the outputs that other networks read.
     """
 
     def __init__(
-        self, name: str, engine: Engine, inputs: Mapping[str, Link], outputs: Mapping[str, Link], scale: float
+        self, switches: NamNet, engine: Engine, inputs: Mapping[str, Link], outputs: Mapping[str, Link]
     ) -> None:
         """Not usable before `bind`."""
-        self.name, self.engine, self.inputs, self.outputs, self.scale = name, engine, inputs, outputs, scale
-        self.period = 1
-        self.grid = 1
+        self.name, self.switches, self.engine = switches.cn_name, switches, engine
+        self.inputs, self.outputs = dict(inputs), dict(outputs)
+        self.period, self.grid = 1, 1
+        self.standby: Network | None = None
+        self.substitutes: Mapping[str, str] = {}
+        self.chained: tuple[str, ...] = ()
+        self.relay: Relay | None = None
+        self.stages = Stages()
         self._ran = False
-        self._margin = 0
         self._feeds: dict[str, Feed] = {}
-        self._targets: dict[str, tuple[np.ndarray, np.ndarray | None, str, str]] = {}
-        self._finite: dict[str, np.ndarray] = {}
 
     def margin(self, into: Mapping[str, Field]) -> int:
         """Cells around the subdomain on which the network runs: 1 when an output changes its point."""
@@ -58,108 +53,74 @@ class Network:
         )
         return int(any(moved))
 
-    def halo(self, spec: InputSpec, field: Field, into: Mapping[str, Field]) -> int:
-        """Cells of halo that an input needs: radius, one for each change of point, the reach of `replicate`."""
-        reach = REACH if spec.fill == "replicate" else 0
-        return self.engine.contract.radius + self.margin(into) + int(field.point != spec.point) + reach
+    def halo(self, spec: InputSpec, source: Field | OutputSpec, into: Mapping[str, Field]) -> int:
+        """Cells of halo that an input needs: radius, margin, one for a change of point, the reach of `replicate`."""
+        return halo_of(spec, source, self.engine.contract.radius + self.margin(into))
 
-    def bind(self, received: Mapping[str, Plan], sent: Mapping[str, Plan]) -> None:
-        """Connect to the stacks: `received` and `sent` give the plan that holds a field."""
-        into = {field.name: field for plan in sent.values() for field in plan.exchange.fields}
-        self._margin = self.margin(into)
-        for spec in self.engine.contract.inputs:
-            self._feeds[spec.name] = self._feed(spec, received)
-        for out in self.engine.contract.outputs:
-            link = self.outputs[out.name]
-            field = into[link.field]
-            mask = None
-            if field.point != out.point:
-                mask = mask_of(received, field, 0)
-            elif out.mask is not None:
-                source = self.inputs[out.mask].field
-                mask = _inner(received[source].views[source], received[source].exchange.halo)
-            target = link.cut(sent[link.field].views[link.field])
-            self._targets[out.name] = (target, mask, out.point, field.point)
-            self._finite[out.name] = np.ones(target.shape, bool)
+    def bind(self, received: Mapping[str, Plan], sent: Mapping[str, Plan], site: Site) -> None:
+        """Connect to the stacks: `received` (with chained fields) and `sent` give the plan that holds a field.
+
+        Raises HaloclineError where a mask or a weight is needed and none travels.
+        """
+        self.site = site
+        into = {item.name: item for plan in sent.values() for item in plan.exchange.fields}
+        margin, contract = self.margin(into), self.engine.contract
+        for spec in contract.inputs:
+            self._feeds[spec.name] = make_feed(
+                self.name, spec, self.inputs[spec.name], contract.radius + margin, np.dtype(contract.dtype), received
+            )
+        levels = [self._feeds[spec.name].array.shape[0] for spec in contract.inputs if spec.levels == "all"]
+        self.stages = make_stages(
+            self.switches, contract, self.inputs, self.outputs, self.chained, margin,
+            max(levels, default=1), self.period, received, sent, site,
+        )  # fmt: skip
+        self._arrays = {name: feed.array for name, feed in self._feeds.items()}
         if not self._feeds:  # a network without inputs (null) takes the sizes of its first output
-            view = next(iter(self._targets.values()))[0]
-            self._feeds["sizes"] = Feed(view, None, static=True)
-
-    def _feed(self, spec: InputSpec, received: Mapping[str, Plan]) -> Feed:
-        """How one input is made from the stack of its exchange: nearest wet values, then the other point, then the type."""
-        link = self.inputs[spec.name]
-        plan = received[link.field]
-        field = next(item for item in plan.exchange.fields if item.name == link.field)
-        moved = int(field.point != spec.point)
-        reach = REACH if spec.fill == "replicate" else 0
-        halo = self.engine.contract.radius + self._margin + moved + reach
-        view = _inner(link.cut(plan.views[link.field]), plan.exchange.halo - halo)
-        mask = mask_of(received, field, halo)
-        if mask is None and (reach or (moved and spec.interpolate == "masked")):
-            raise HaloclineError(
-                f"input '{spec.name}' of network '{self.name}' needs the mask of the {field.point} points (fill 'replicate', or "
-                f"a masked mean), and none travels. Add '{mask_name(field)}' to a static exchange."
-            )
-        dtype = np.dtype(self.engine.contract.dtype)
-        if not moved and not reach:
-            direct = view.dtype == dtype and view.flags.c_contiguous
-            return Feed(
-                view if direct else np.empty(view.shape, dtype), None if direct else lambda: view, plan.exchange.static
-            )
-        nearest: list[np.ndarray] = []
-
-        def make() -> np.ndarray:
-            values = view
-            if reach and mask is not None:
-                if not nearest:  # once, when the mask has arrived
-                    nearest.append(np.stack([nearest_wet(level) for level in mask]))
-                values = replicate(view, nearest[0])
-            if moved:
-                weights = mask if spec.interpolate == "masked" and not reach else None
-                values = to_point(values, field.point, spec.point, weights)
-            return values
-
-        shrink = 2 * (moved + reach)
-        shape = (view.shape[0], view.shape[1] - shrink, view.shape[2] - shrink)
-        return Feed(np.empty(shape, dtype), make, plan.exchange.static)
+            self._arrays["sizes"] = next(iter(self.stages.values.values()))
 
     def take_static(self) -> None:
-        """Make the static inputs once, after they have arrived."""
+        """Make what depends on static fields alone, once they have arrived."""
         for feed in self._feeds.values():
             if feed.static:
                 feed.update()
+        self.stages.take_static(self.site)
 
-    def run(self, kt: int, box: Box) -> None:
-        """Inputs of step `kt` to outputs, in place.
+    def run(self, kt: int) -> None:
+        """Inputs of step `kt` to outputs, in place, past the guards, and on to the networks that read them.
 
-        Raises HaloclineError when an output is not finite, with the place.
+        Raises HaloclineError when a guard with the policy 'stop' finds something, with the place.
         """
         if self.engine.name == "null" and self._ran:
             return  # its zeros are there
+        self.compute(kt)
+        self.stages.finish(kt, self._arrays, None if self.standby is None else self._substitute(kt))
+        if self.relay is not None:
+            arrays = [self.stages.values[name] for name in self.chained]
+            self.relay.update(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+
+    def compute(self, kt: int) -> Mapping[str, np.ndarray]:
+        """Outputs of step `kt` before any guard: sampled, at the ocean's points, masked; (k, nj, ni) by name."""
         self._ran = True
+        call = (kt - 1) // self.period
         for feed in self._feeds.values():
             if not feed.static:
                 feed.update()
-        results = self.engine.run({name: feed.array for name, feed in self._feeds.items()})
-        for name, (target, mask, point, wanted) in self._targets.items():
-            value = results[name]
-            if self._margin:
-                value = to_point(value, point, wanted) if point != wanted else value[:, 1:-1, 1:-1]
-            if self.scale == 1.0:
-                target[...] = value
-            else:
-                np.multiply(value, self.scale, out=target, casting="same_kind")
-            if mask is not None:
-                target[np.broadcast_to(mask == 0, target.shape)] = 0.0
-            if not np.isfinite(target, out=self._finite[name]).all():
-                k, j, i = (int(index) for index in np.argwhere(~self._finite[name])[0])
-                raise HaloclineError(
-                    f"network '{self.name}' returned {target[k, j, i]} in '{name}' at (i,j,k) = "
-                    f"({box.i0 + i + 1},{box.j0 + j + 1},{k + 1}), step {kt}; only finite numbers reach the ocean. "
-                    "Look at the inputs there (&namdiag, cn_diag), or use another artefact."
-                )
+        contract = self.engine.contract
+        noise = {name: source.at(call).astype(contract.dtype, copy=False) for name, source in self.stages.noise.items()}
+        results = self.engine.run(self._arrays, noise, self.site.scalars(contract.scalars, kt))
+        for outlet in self.stages.outlets.values():
+            outlet.put(results, call)
+        return self.stages.values
 
+    def _substitute(self, kt: int) -> Callable[[], Mapping[str, np.ndarray]]:
+        """What to call when a guard falls back: the standby network's outputs under this network's names.
 
-def _inner(view: np.ndarray, cells: int) -> np.ndarray:
-    """A padded block (levels, J, I) without its outer `cells`."""
-    return view if cells == 0 else view[:, cells : view.shape[1] - cells, cells : view.shape[2] - cells]
+        It runs on the ranks that need it alone, so nothing in it may be collective.
+        """
+
+        def compute() -> Mapping[str, np.ndarray]:
+            assert self.standby is not None
+            made = self.standby.compute(kt)
+            return {name: made[other] for name, other in self.substitutes.items()}
+
+        return compute

@@ -2,56 +2,62 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from coupler.contract import OutputSpec, check_against
-from coupler.engines.base import find_artefact, load_engine
+from coupler.assembly import connect, extra_halos, load_networks, unmasked
 from coupler.errors import HaloclineError
 from coupler.exchange import Exchange
 from coupler.fields import Field, by_name
 from coupler.handshake import Handshake
 from coupler.land import MASKS
-from coupler.links import Link, read_links
+from coupler.links import read_products
 from coupler.network import Network
-from coupler.settings import NamExc, NamNet, Settings
+from coupler.settings import NamExc, Settings
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What one run does: exchanges in the client's order, networks in the order of the namelist, fills and vectors."""
+    """What one run does: exchanges in the client's order, networks in the order in which they run, fills and vectors.
+
+    chains: the exchanges between coupler ranks, one for each network that others read.
+    """
 
     exchanges: list[Exchange]
+    chains: list[Exchange]
     networks: list[Network]
     fill: Mapping[str, float]
     vectors: tuple[str, ...]
     notes: list[str]
 
 
-def wire(settings: Settings, shake: Handshake) -> Wiring:
-    """Compare everything and connect it.
+def wire(settings: Settings, shake: Handshake, local_rank: int = 0) -> Wiring:
+    """Compare everything and connect it. local_rank: place of this rank on its node, which chooses among GPUs.
 
     Raises HaloclineError with every disagreement as a sentence of its own, so that one start shows all.
     """
     problems = _same_run(settings, shake)
     out, into = by_name(shake.fields, "out"), by_name(shake.fields, "in")
-    networks, notes = _networks(settings, into, problems)
+    networks, notes = load_networks(settings, into, local_rank, problems)
     needed = _halos(networks, out, into)
     exchanges = []
     for number, group in enumerate(settings.namexc, start=1):
-        exchange = _exchange(number, group, out if group.cn_dir == "to_coupler" else into, shake, needed, problems)
+        exchange = _exchange(
+            settings, number, group, out if group.cn_dir == "to_coupler" else into, shake, needed, problems
+        )
         if exchange is not None:
             exchanges.append(exchange)
+    chains: list[Exchange] = []
     if not problems:
-        for net, switches in zip(networks, settings.namnet, strict=True):
-            _connect(net, switches, exchanges, shake, problems)
+        chains = connect(networks, exchanges, shake, shake.time.rn_Dt, problems)
         _all_filled(settings, networks, problems)
     fill = _fills(networks, problems)
     if problems:
         raise HaloclineError("\n".join(problems))
     vectors = {
         net.inputs[spec.name].field for net in networks for spec in net.engine.contract.inputs if spec.vector_pair
-    }
-    return Wiring(exchanges, networks, fill, tuple(sorted(vectors)), notes)
+    } | {f"{net.name}.{spec.name}" for net in networks for spec in net.engine.contract.outputs if spec.vector_pair}
+    travelling = {field.name for exchange in exchanges for field in exchange.fields}
+    notes += [note for net in networks for note in unmasked(net, into, travelling)]
+    return Wiring(exchanges, chains, networks, fill, tuple(sorted(vectors)), notes)
 
 
 def _same_run(settings: Settings, shake: Handshake) -> list[str]:
@@ -90,6 +96,7 @@ def _steps(group: NamExc, rn_dt: float, problems: list[str]) -> int:
 
 
 def _exchange(
+    settings: Settings,
     number: int,
     group: NamExc,
     known: Mapping[str, Field],
@@ -112,11 +119,12 @@ def _exchange(
         )
     period = _steps(group, shake.time.rn_Dt, problems)
     first = shake.time.nn_it000
-    if not group.ln_static and (first - 1) % period:
+    between = group.cn_dir == "to_ocean" and (first - 1) % period > 0
+    if between and (not settings.namcpl.cn_rst_in or settings.namcpl.cn_transport == "oasis"):
         problems.append(
             f"exchange '{group.cn_name}' happens every {period} steps counted from step 1; a run that starts at step {first} "
-            f"would need the tendencies of step {first - (first - 1) % period}, which no restart holds.\n"
-            f"  {group.where('rn_period')}. Start at step {first + (1 - first) % period}, or use a shorter period."
+            f"needs the answers of step {first - (first - 1) % period}.\n  {group.where('rn_period')}. Give the coupler's restart "
+            f"(cn_rst_in; not over OASIS), start at step {first + (1 - first) % period}, or use a shorter period."
         )
     if group.nn_lag and group.cn_dir == "to_coupler":
         problems.append(
@@ -144,147 +152,23 @@ def _exchange(
             f"exchange '{group.cn_name}' needs a halo of {halo} cells, more than the grid of {part.nx} x {part.ny} has."
             f"\n  {group.where('nn_halo')}. Use a network of a smaller radius, or a smaller nn_halo."
         )
-    return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo, group.nn_lag)
-
-
-def _networks(settings: Settings, into: Mapping[str, Field], problems: list[str]) -> tuple[list[Network], list[str]]:
-    """Load every network; problems of one do not hide those of the next."""
-    networks, notes = [], []
-    search = [Path.cwd(), settings.path.resolve().parent]
-    for group in settings.namnet:
-        try:
-            inputs, outputs = read_links(group, "cn_inputs"), read_links(group, "cn_outputs")
-            if group.cn_engine == "null":
-                specs = [_null_output(group, link.field, into) for link in outputs.values()]
-                engine = load_engine(None, "null", outputs=specs)
-            elif not group.cn_artefact:
-                raise HaloclineError(
-                    f"network '{group.cn_name}' names no artefact. Set cn_artefact, or cn_engine = 'null'."
-                )
-            else:
-                engine = load_engine(
-                    find_artefact(group.cn_artefact, search),
-                    group.cn_engine,
-                    threads=settings.namcpl.nn_threads,
-                    sha256=group.cn_sha256 or None,
-                    python_allow=settings.namcpl.cn_python_allow,
-                )
-            contract = engine.contract
-            _known_names(inputs, {spec.name for spec in contract.inputs}, "input", group)
-            _known_names(outputs, {spec.name for spec in contract.outputs}, "output", group)
-        except HaloclineError as error:
-            problems.append(f"{error}\n  {group.where('cn_artefact' if group.cn_artefact else None)}.")
-            continue
-        notes += [f"network '{group.cn_name}': {note}" for note in engine.notes]
-        networks.append(
-            Network(
-                group.cn_name,
-                engine,
-                {spec.name: inputs.get(spec.name, Link(spec.name)) for spec in contract.inputs},
-                {spec.name: outputs.get(spec.name, Link(spec.name)) for spec in contract.outputs},
-                group.rn_scale,
-            )
-        )
-    return networks, notes
+    return Exchange(number, group.cn_name, group.cn_dir, fields, period, group.ln_static, halo, group.nn_lag, between)
 
 
 def _halos(networks: list[Network], out: Mapping[str, Field], into: Mapping[str, Field]) -> dict[str, int]:
     """Cells of halo that each field needs; a mask that is exchanged reaches as far as any field."""
-    needed: dict[str, int] = {}
+    needed = extra_halos(networks, out, into)
+    made = {f"{net.name}.{spec.name}": spec for net in networks for spec in net.engine.contract.outputs}
     for net in networks:
         for spec in net.engine.contract.inputs:
             name = net.inputs[spec.name].field
             if name in out:
                 needed[name] = max(needed.get(name, 0), net.halo(spec, out[name], into))
+            elif name in made:
+                needed[name] = max(needed.get(name, 0), net.halo(spec, made[name], into))
     widest = max(needed.values(), default=0)
     masks = [name for name in out if name.split("_")[0] in MASKS.values()]
     return {**needed, **dict.fromkeys(masks, widest)}
-
-
-def _known_names(pairs: Mapping[str, Link], known: set[str], role: str, group: NamNet) -> None:
-    """Entries of cn_inputs and cn_outputs must name something in the contract."""
-    for name in pairs:
-        if name not in known:
-            raise HaloclineError(
-                f"network '{group.cn_name}' has no {role} '{name}'. Its {role}s: {', '.join(sorted(known)) or 'none'}."
-            )
-
-
-def _null_output(group: NamNet, name: str, into: Mapping[str, Field]) -> OutputSpec:
-    """A zero output that looks like the ocean's field."""
-    if name not in into:
-        raise HaloclineError(
-            f"network '{group.cn_name}': the ocean accepts no field '{name}'. It accepts: {', '.join(into) or 'none'}."
-        )
-    field = into[name]
-    return OutputSpec.model_validate({"name": name, "units": field.units, "point": field.point, "levels": field.levels})
-
-
-def _connect(net: Network, group: NamNet, exchanges: list[Exchange], shake: Handshake, problems: list[str]) -> None:
-    """Inputs and outputs of one network against the exchanges: contract, halo, periods, time level."""
-    received = {
-        field.name: exchange
-        for exchange in exchanges
-        if exchange.direction == "to_coupler"
-        for field in exchange.fields
-    }
-    sent = {
-        field.name: exchange for exchange in exchanges if exchange.direction == "to_ocean" for field in exchange.fields
-    }
-    contract = net.engine.contract
-    into = {name: _field(exchange, name) for name, exchange in sent.items()}
-    offered, wanted = {}, {}
-    try:
-        offered = {
-            n: k.selected(_field(received[k.field], k.field)) for n, k in net.inputs.items() if k.field in received
-        }
-        wanted = {n: k.selected(into[k.field]) for n, k in net.outputs.items() if k.field in into}
-    except HaloclineError as error:
-        problems.append(f"network '{net.name}': {error}\n  {group.where()}.")
-        return
-    spare = [
-        received[link.field].halo - net.halo(spec, _field(received[link.field], link.field), into)
-        for spec in contract.inputs
-        if (link := net.inputs[spec.name]).field in received
-    ]
-    found = check_against(contract, offered, contract.radius + min(0, *spare, 0), wanted)
-    if contract.time_level != shake.time.level and contract.inputs:
-        found.append(
-            f"network '{net.name}' was made for the time level '{contract.time_level}', the ocean sends '{shake.time.level}'. "
-            "Send the other level, or use another artefact."
-        )
-    problems += [f"{sentence}\n  {group.where()}." for sentence in found]
-    if found:
-        return
-    grids = {into[link.field].grid for link in net.outputs.values()} | {
-        received[k.field].grid for k in net.inputs.values()
-    }
-    if len(grids) > 1:
-        problems.append(
-            f"network '{net.name}' has fields of {len(grids)} grids.\n  {group.where()}. A network lives on one grid: use one for "
-            "each."
-        )
-        return
-    net.grid = min(grids)
-    periods = {sent[link.field].period for link in net.outputs.values()}
-    if len(periods) > 1:
-        problems.append(
-            f"network '{net.name}': its outputs travel with different periods ({', '.join(map(str, sorted(periods)))} steps)."
-            f"\n  {group.where()}. Put them in one exchange."
-        )
-    net.period = min(periods)
-    for field in (link.field for link in net.inputs.values()):
-        exchange = received[field]
-        if not exchange.static and net.period % exchange.period:
-            problems.append(
-                f"network '{net.name}' runs every {net.period} steps, its input '{field}' comes every {exchange.period} (exchange "
-                f"'{exchange.name}').\n  {group.where()}. The period of the outputs must be a multiple of that of the inputs."
-            )
-
-
-def _field(exchange: Exchange, name: str) -> Field:
-    """The field of that name in an exchange."""
-    return next(field for field in exchange.fields if field.name == name)
 
 
 def _all_filled(settings: Settings, networks: list[Network], problems: list[str]) -> None:
@@ -293,13 +177,19 @@ def _all_filled(settings: Settings, networks: list[Network], problems: list[str]
         if group.cn_dir != "to_ocean":
             continue
         for field in group.cn_fields:
-            makers = [net.name for net in networks if field in [link.field for link in net.outputs.values()]]
+            makers = [net.name for net in networks if net.switches.cn_role == "active" and field in _made(net)]
             if len(makers) != 1:
                 problems.append(
                     f"field '{field}' of exchange '{group.cn_name}' is made by {len(makers)} networks"
                     f"{' (' + ', '.join(makers) + ')' if makers else ''}; exactly one must.\n  {group.where('cn_fields')}. "
                     "Connect an output with cn_outputs = 'output=field' in &namnet."
                 )
+
+
+def _made(net: Network) -> set[str]:
+    """Fields of the ocean that a network fills: outputs, and flags of outputs that fell back."""
+    flags = read_products(net.switches, "cn_flags").values()
+    return {link.field for link in net.outputs.values()} | {name for names in flags for name in names}
 
 
 def _fills(networks: list[Network], problems: list[str]) -> dict[str, float]:

@@ -15,7 +15,7 @@ def test_a_period_of_three_steps_holds_the_tendency(zb20_run):
     """Step 1 of the experiment is an exchange: steps 403, 406, ... are, and the restart at 400 is off them by two."""
     refused = zb20_run(coupling(period=THREE), steps=6, ok=False)
     assert "happens every 3 steps counted from step 1" in refused.text
-    assert f"Start at step {SPINUP + 3}" in refused.text
+    assert f"start at step {SPINUP + 3}" in refused.text and "cn_rst_in" in refused.text
 
 
 def test_held_tendencies_have_the_same_bits_in_every_layout(zb20_run, coupled_run, spun_up):
@@ -61,20 +61,34 @@ def test_describe_prints_the_handshake(coupled_run, mpirun):
 # --- Lag -------------------------------------------------------------------------------------------------------------
 
 
-def lagged(transport="mpi", first="zero", restart=""):
-    groups = coupling()
+def lagged(transport="mpi", first="zero", restart="", period=0.0):
+    groups = coupling(period=period)
     groups["namexc"][2] |= {"nn_lag": 1, "cn_first": first}
     return {**groups, "namcpl": {**groups["namcpl"], "cn_transport": transport, "cn_rst_in": restart}}
+
+
+TRENDS = {"namtrd": {"ln_trd": True, "nn_trd": 1, "ln_trd_r8": True}}
+
+
+def used_and_made(run, steps=6):
+    """What the ocean added at each step, and what the network made of the state of each step."""
+    used = run.open(f"TEST_{SPINUP + 1:08d}_{SPINUP + steps:08d}_trd.nc")["utrd_cpl"].values
+    return used, run.diagnostics()["du"].values
 
 
 @pytest.mark.parametrize("transport", ["mpi", "oasis"])
 def test_a_lagged_answer_is_that_of_the_step_before(zb20_run, transport):
     """The ocean adds at step kt what the network made of the state of kt - 1, and nothing at the first step."""
-    trends = {"namtrd": {"ln_trd": True, "nn_trd": 1, "ln_trd_r8": True}}
-    run = zb20_run(lagged(transport), trends, ocean=2, coupler=2)
-    made = run.diagnostics()["du"].values
-    used = run.open(f"TEST_{SPINUP + 1:08d}_{SPINUP + 6:08d}_trd.nc")["utrd_cpl"].values
+    used, made = used_and_made(zb20_run(lagged(transport), TRENDS, ocean=2, coupler=2))
     assert (used[0] == 0).all() and abs(made).max() > 0
+    assert (used[1:] == made[:-1]).all()
+
+
+@pytest.mark.parametrize("transport", ["mpi", "oasis"])
+def test_the_first_lagged_answer_may_be_waited_for(zb20_run, transport):
+    """cn_first = 'wait': the first state's answer is used at the first step, and once more at the second."""
+    used, made = used_and_made(zb20_run(lagged(transport, "wait"), TRENDS, ocean=2))
+    assert (used[0] == made[0]).all() and abs(made).max() > 0
     assert (used[1:] == made[:-1]).all()
 
 
@@ -93,10 +107,57 @@ def test_a_lagged_run_continues_from_both_restarts(zb20_run, transport):
         same_bits(whole.restart(last), forgetful.restart(last))
 
 
-def test_a_restart_of_another_step_is_refused(zb20_run):
+@pytest.mark.parametrize("lag", [0, 1])
+@pytest.mark.parametrize("cut", [SPINUP + 6, SPINUP + 7, SPINUP + 8])
+def test_a_restart_may_lie_between_two_coupling_steps(zb20_run, coupled_run, spun_up, lag, cut):
+    """With a period of three steps the held tendency is part of the coupler's restart, which nn_stock asks for."""
+    start = (
+        coupled_run(
+            {
+                "namrun": {
+                    "nn_itend": SPINUP + 2,
+                    "nn_it000": SPINUP + 1,
+                    "ln_rstart": True,
+                    "cn_ocerst_in": spun_up().name,
+                }
+            },
+            coupler=0,
+            link=(spun_up(),),
+        ).folder
+        / f"TEST_{SPINUP + 2:08d}_restart.nc"
+    )
+
+    def groups(first, restart=""):
+        made = lagged(first=first, restart=restart, period=THREE)
+        made["namexc"][2]["nn_lag"] = lag
+        return made
+
+    last = SPINUP + 14
+    stock = {"namrun": {**part(SPINUP + 3, last, start.name)["namrun"], "nn_stock": cut}}
+    whole = zb20_run(groups("zero"), stock, link=(start,), ocean=2, coupler=2)
+    restart, ours = (whole.folder / f"{name}_{cut:08d}_restart.nc" for name in ("TEST", "halocline"))
+    assert restart.exists() and ours.exists(), sorted(whole.folder.iterdir())
+    rest = part(cut + 1, last, restart.name)
+    second = zb20_run(groups("restart" if lag else "zero", ours.name), rest, link=(restart, ours), coupler=3)
+    same_bits(whole.restart(last), second.restart(last))
+
+
+def test_a_restart_that_does_not_match_is_refused(zb20_run):
+    """Another step, another artefact, another seed, no file: in words, before the first exchange."""
     first = zb20_run(lagged(), steps=6)
     ours = first.folder / f"halocline_{SPINUP + 6:08d}_restart.nc"
     done = zb20_run(lagged(first="restart", restart=ours.name), link=(ours,), ok=False)
-    assert f"holds answers for step {SPINUP + 7}, the run begins at step {SPINUP + 1}" in done.text
+    assert f"holds the state after step {SPINUP + 6}, the run begins at step {SPINUP + 1}" in done.text
     missing = zb20_run(lagged(first="restart"), ok=False)
     assert "cn_rst_in names none" in missing.text
+    restart = first.folder / f"TEST_{SPINUP + 6:08d}_restart.nc"
+    rest = part(SPINUP + 7, SPINUP + 12, restart.name)
+    links = {"link": (restart, ours), "ok": False}
+    other = lagged(first="restart", restart=ours.name)
+    other["namnet"]["cn_artefact"] = "zb20_f4.onnx"
+    assert "the artefacts (sha256)" in zb20_run(other, rest, **links).text
+    seeded = lagged(first="restart", restart=ours.name)
+    seeded["namcpl"]["nn_seed"] = 5
+    assert "nn_seed 0, now 5" in zb20_run(seeded, rest, **links).text
+    undecided = lagged(restart=ours.name)
+    assert "cn_first = 'zero', and cn_rst_in names" in zb20_run(undecided, rest, **links).text

@@ -60,7 +60,7 @@ def test_single_precision_agrees_to_its_round_off(zb20_run):
 
 
 def test_the_exported_program_agrees(zb20_run):
-    run = zb20_run(FORTRAN, coupling("zb20_f8.pt2", active=False), ocean=2, coupler=1)
+    run = zb20_run(FORTRAN, coupling("zb20_f8.pt2", active=False), {"namnet": {"ln_trust": True}}, ocean=2, coupler=1)
     assert difference(run) <= 1e-12
 
 

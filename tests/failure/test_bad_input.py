@@ -65,10 +65,10 @@ def test_an_ocean_without_a_coupler_says_so(host, host_run):
 
 def test_the_client_of_another_protocol(compile_host, repo, host_run):
     client = (repo / "coupler/fortran/cpl_halocline_mpi.f90").read_text()
-    old = client.replace("cpl_protocol = 1 ", "cpl_protocol = 7 ").replace("module cpl_halocline", "module cpl_old")
+    old = client.replace("cpl_protocol = 2 ", "cpl_protocol = 7 ").replace("module cpl_halocline", "module cpl_old")
     source = (repo / "coupler/fortran/example_host.f90").read_text().replace("use cpl_halocline", "use cpl_old")
     assert_refused(
-        host_run(compile_host(old + source), coupler=1), host_run.folder, "protocol versions differ", "7", "1"
+        host_run(compile_host(old + source), coupler=1), host_run.folder, "protocol versions differ", "7", "2"
     )
 
 

@@ -10,6 +10,8 @@ from coupler.grid import Box, Grid, decompose, ownership
 from coupler.land import REACH, land_fills, nearest_wet
 from coupler.links import Link
 from coupler.network import Network
+from coupler.settings import NamNet
+from coupler.site import Site
 from coupler.stagger import to_point
 
 NX, NY, NZ = 14, 11, 3
@@ -37,7 +39,7 @@ class Smoother:
             }
         )  # fmt: skip
 
-    def run(self, inputs):
+    def run(self, inputs, noise=None, scalars=None):
         def smooth(f):
             nj, ni = f.shape[1] - 2 * RADIUS, f.shape[2] - 2 * RADIUS
             total = np.zeros((f.shape[0], nj, ni))
@@ -80,7 +82,7 @@ def run_cut(boundary, boxes, engine, values, levels=None):
     links = {name: Link(name, levels) for name in "uvts"}
     result = {field.name: np.zeros((NZ, NY, NX)) for field in into}
     for box in boxes:
-        net = Network("smoother", engine, links, {f"d{n}": Link(f"d{n}", levels) for n in "uvt"}, 1.0)
+        net = Network(NamNet(cn_name="smoother"), engine, links, {f"d{n}": Link(f"d{n}", levels) for n in "uvt"})
         known = {field.name: field for field in into}
         halo = max(
             net.halo(spec, next(f for f in state if f.name == spec.name), known) for spec in engine.contract.inputs
@@ -101,13 +103,14 @@ def run_cut(boundary, boxes, engine, values, levels=None):
             index, sign = grid.source(j, i, point)
             flat = values[name].reshape(values[name].shape[0], -1)
             plan.views[name][...] = np.where(index < 0, 0.0, flat[:, index] * (sign if name in "uv" else 1))
-        net.bind(received, {field.name: plans[2] for field in into})
+        site = Site(box, grid, 0, lambda values: values, 3600.0, lambda kt: None)
+        net.bind(received, {field.name: plans[2] for field in into}, site)
         net.take_static()
         for fill in land_fills(
             plans[0], received, dict.fromkeys("uvs", 0.0) | ({} if engine.contract.inputs[2].fill else {"t": 0.0})
         ):
             fill.apply()
-        net.run(1, box)
+        net.run(1)
         for field in into:
             result[field.name][:, box.j0 : box.j0 + box.nj, box.i0 : box.i0 + box.ni] = plans[2].views[field.name]
     return result
