@@ -126,11 +126,11 @@ def inspect(
 ) -> None:
     """Print the contract of an artefact as one page; nothing of it is run, unless to verify."""
     if schema:
-        from coupler.schema import schema_text
+        from coupler.artefacts.schema import schema_text
 
         print(schema_text(), end="")
         return
-    from coupler import page
+    from coupler.artefacts import page
 
     if file is None:
         raise HaloclineError("`halocline inspect` needs an artefact. Name a file, or give --schema.")
@@ -153,7 +153,7 @@ def attach(
     ] = False,
 ) -> None:
     """Put a contract into a network: what it leaves out is measured, what it states is checked."""
-    from coupler import attach as attaching
+    from coupler.artefacts import attach as attaching
 
     if template:
         print(attaching.template(file), end="")

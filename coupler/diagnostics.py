@@ -10,7 +10,7 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Plan
 from coupler.fields import Field
 from coupler.grid import Box
-from coupler.guard import Guard
+from coupler.guards.guard import Guard
 from coupler.handshake import Handshake
 from coupler.io import DiagnosticsField, DiagnosticsFile, create_diagnostics
 from coupler.network import Network

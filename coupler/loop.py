@@ -11,13 +11,13 @@ import numpy as np
 
 from coupler.answers import Answers
 from coupler.assembly import reload
-from coupler.comparison import comparisons
 from coupler.diagnostics import Diagnostics
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
 from coupler.exchange import Plan, make_plan
 from coupler.fields import by_name
 from coupler.grid import Box, decompose, ownership
+from coupler.guards.comparison import comparisons
 from coupler.handshake import Handshake
 from coupler.land import land_fills
 from coupler.network import Network

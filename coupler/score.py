@@ -8,7 +8,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from coupler.exactsum import LIMBS, partial, partial_products, total
+from coupler.guards.exactsum import LIMBS, partial, partial_products, total
 
 RANGES = 4  # ranges of steps in the table
 SUMS = ("x", "y", "xx", "yy", "xy")  # x recorded, y replayed

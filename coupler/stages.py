@@ -6,22 +6,22 @@ from functools import partial
 
 import numpy as np
 
-from coupler.conserve import Conserve
 from coupler.contract import Contract, OutputSpec
 from coupler.errors import HaloclineError
 from coupler.exchange import Plan
 from coupler.feed import inner
 from coupler.fields import Field
-from coupler.guard import Guard, limits_of
+from coupler.guards.conserve import Conserve
+from coupler.guards.guard import Guard, limits_of
+from coupler.guards.novelty import Novelty
+from coupler.guards.window import Window
 from coupler.land import mask_of
 from coupler.links import Link, read_products
 from coupler.noise import Noise
-from coupler.novelty import Novelty
 from coupler.outlet import Outlet
 from coupler.settings import NamNet
 from coupler.site import Site
 from coupler.stagger import to_point
-from coupler.window import Window
 
 Plans = Mapping[str, Plan]
 Arrays = Mapping[str, np.ndarray]

@@ -20,6 +20,7 @@ import torch.fx.experimental._config as tracing
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from coupler.artefacts.radius import block_case, measure_radius
 from coupler.contract import KEY, Contract, SelfTest
 from coupler.engines.base import Engine
 from coupler.engines.exported import ExportedEngine
@@ -28,7 +29,6 @@ from coupler.engines.selftest import sample_inputs, self_test, with_stored
 from coupler.engines.tensors import Tensors
 from coupler.engines.torchscript import TorchScriptEngine
 from coupler.errors import HaloclineError
-from coupler.radius import block_case, measure_radius
 from models import families
 from models.onnx_tidy import name_axes, tidy
 from models.weights import read_weights

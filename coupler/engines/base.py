@@ -11,9 +11,9 @@ from typing import Protocol
 
 import numpy as np
 
+from coupler.artefacts.protobuf import entries, messages
 from coupler.contract import KEY, Contract, OutputSpec
 from coupler.errors import HaloclineError
-from coupler.protobuf import entries, messages
 
 SUFFIX = {".onnx": "onnx", ".pt2": "exported", ".pt": "torchscript", ".py": "python"}
 ENGINES = ("auto", *SUFFIX.values(), "null")

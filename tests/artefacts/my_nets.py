@@ -7,8 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from coupler.artefacts.onnx_file import metadata, with_metadata
 from coupler.contract import KEY
-from coupler.onnx_file import metadata, with_metadata
 
 
 def document(**changes):

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from my_nets import onnx_net, torch_net, write
 from onnx import helper
 
-from coupler.attach import attach, has_contract, template
+from coupler.artefacts.attach import attach, has_contract, template
+from coupler.artefacts.onnx_file import metadata, refuse_external_data, tensors, with_metadata
+from coupler.artefacts.proof import prove
+from coupler.artefacts.radius import engine_reach
 from coupler.contract import KEY
 from coupler.engines.bare import bare_graph
 from coupler.engines.base import load_engine, read_contract
 from coupler.errors import HaloclineError
-from coupler.onnx_file import metadata, refuse_external_data, tensors, with_metadata
-from coupler.proof import prove
-from coupler.radius import engine_reach
 
 GRAPH = onnx_net()
 

@@ -91,7 +91,7 @@ def test_exported_agrees_with_onnx(dtype):
 
 
 def test_radius_is_measured():
-    from coupler.radius import measure_radius
+    from coupler.artefacts.radius import measure_radius
 
     engine = load_engine(ZOO / "zb20_f8.onnx")
     assert measure_radius(engine.run, lambda seed: ocean(1, 11, 12, seed)) == (2, 2)
@@ -99,7 +99,7 @@ def test_radius_is_measured():
 
 def test_padding_inside_is_seen():
     """A network that pads itself crops less than it reaches."""
-    from coupler.radius import measure_radius
+    from coupler.artefacts.radius import measure_radius
 
     def same(fields):
         x = np.pad(fields["x"], ((0, 0), (1, 1), (1, 1)))

@@ -11,13 +11,13 @@ import typer
 from onnx import numpy_helper
 from typer.testing import CliRunner
 
+from coupler.artefacts.radius import block_case, engine_reach, measure_radius
 from coupler.engines.base import load_engine
 from coupler.engines.onnx import OnnxEngine
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
 from coupler.noise import Noise
 from coupler.outlet import Outlet, sample
-from coupler.radius import block_case, engine_reach, measure_radius
 from models.cli import register
 from models.export import import_weights
 from models.families import gz21

@@ -13,15 +13,15 @@ from onnx import numpy_helper
 from rich.console import Console
 
 from coupler import settings
-from coupler.attach import attach
+from coupler.artefacts.attach import attach
+from coupler.artefacts.page import contract_of, inspect, namelist_example
+from coupler.artefacts.proof import STANDARD_UNITS, check_units
+from coupler.artefacts.radius import block_case, engine_reach, measure_radius, reach_by_input
 from coupler.contract import Contract
 from coupler.engines.base import load_engine, read_contract
 from coupler.engines.gradient import gradient_reach
 from coupler.engines.selftest import sample_inputs, with_stored
 from coupler.errors import HaloclineError
-from coupler.page import contract_of, inspect, namelist_example
-from coupler.proof import STANDARD_UNITS, check_units
-from coupler.radius import block_case, engine_reach, measure_radius, reach_by_input
 from coupler.units import normalise_units
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"

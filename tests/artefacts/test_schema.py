@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import coupler
+from coupler.artefacts.schema import contract_schema, schema_text
 from coupler.contract import SCHEMA, UPGRADES, Contract
 from coupler.errors import HaloclineError
-from coupler.schema import contract_schema, schema_text
 
-FILE = Path(coupler.__file__).parent / "contract.schema.json"
+FILE = Path(coupler.__file__).parent / "artefacts" / "contract.schema.json"
 
 # As the first version of Halocline wrote it; no later version may fail to read it.
 SCHEMA_1 = """{"schema_version": 1, "name": "zb20", "version": "1", "family": "zb20", "license": "MIT",
@@ -32,7 +32,7 @@ SCHEMA_1 = """{"schema_version": 1, "name": "zb20", "version": "1", "family": "z
 
 def test_schema_file_follows_the_classes():
     assert FILE.read_text(encoding="utf-8") == schema_text(), (
-        "the classes have changed: halocline inspect --schema > coupler/contract.schema.json"
+        "the classes have changed: halocline inspect --schema > coupler/artefacts/contract.schema.json"
     )
 
 
@@ -40,9 +40,11 @@ def test_drift_is_caught(monkeypatch):
     """The broken twin: an entry that the file does not know."""
     from pydantic import create_model
 
-    import coupler.schema
+    import coupler.artefacts.schema
 
-    monkeypatch.setattr(coupler.schema, "Contract", create_model("Contract", __base__=Contract, colour=(str, "red")))
+    monkeypatch.setattr(
+        coupler.artefacts.schema, "Contract", create_model("Contract", __base__=Contract, colour=(str, "red"))
+    )
     assert FILE.read_text(encoding="utf-8") != schema_text()
 
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coupler.conserve import Conserve
 from coupler.errors import HaloclineError
 from coupler.grid import Box, Grid, decompose
+from coupler.guards.conserve import Conserve
 from tests.unit.together import cut, joined, together
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from coupler.errors import HaloclineError
-from coupler.exactsum import LIMBS, partial, partial_products, total
 from coupler.grid import Grid, decompose
+from coupler.guards.exactsum import LIMBS, partial, partial_products, total
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 vectors = arrays.arrays(np.float64, st.integers(0, 40), elements=finite)

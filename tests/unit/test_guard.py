@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from coupler.contract import OutputSpec
 from coupler.errors import HaloclineError
 from coupler.grid import Box, Grid, decompose
-from coupler.guard import Gauge, Guard, Limits, limits_of
-from coupler.interventions import LISTED
+from coupler.guards.guard import Gauge, Guard, Limits, limits_of
+from coupler.guards.interventions import LISTED
 from coupler.settings import NamNet
 from tests.unit.together import cut, joined, together
 

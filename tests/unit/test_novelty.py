@@ -5,7 +5,7 @@ import pytest
 
 from coupler.contract import InputSpec
 from coupler.grid import Grid, decompose
-from coupler.novelty import CHUNK, Novelty
+from coupler.guards.novelty import CHUNK, Novelty
 from tests.unit.together import cut, together
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from coupler.grid import Grid, decompose
-from coupler.shadow import LOG, Shadow
+from coupler.guards.shadow import LOG, Shadow
 from tests.unit.together import cut, together
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coupler.errors import HaloclineError
+from coupler.guards.window import Window
 from coupler.settings import NamNet
-from coupler.window import Window
 
 pytestmark = pytest.mark.filterwarnings("error")
 LAT = np.repeat(np.linspace(-60.0, 60.0, 5)[:, None], 3, axis=1)  # -60 -30 0 30 60

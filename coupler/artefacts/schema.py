@@ -1,4 +1,4 @@
-"""The JSON schema of the contract, generated from its classes; kept as coupler/contract.schema.json."""
+"""The JSON schema of the contract, generated from its classes; kept as coupler/artefacts/contract.schema.json."""
 
 import json
 from typing import Any
@@ -90,5 +90,5 @@ def contract_schema() -> dict[str, Any]:
 
 
 def schema_text() -> str:
-    """The file coupler/contract.schema.json."""
+    """The file coupler/artefacts/contract.schema.json."""
     return json.dumps(contract_schema(), indent=1, ensure_ascii=False) + "\n"

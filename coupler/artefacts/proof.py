@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from coupler.artefacts.radius import block_case, engine_reach
 from coupler.contract import Contract
 from coupler.engines.base import Engine, load_engine
 from coupler.engines.selftest import sample, self_test
 from coupler.errors import HaloclineError
-from coupler.radius import block_case, engine_reach
 from coupler.units import normalise_units, unit_factor
 
 # Units of ocean standard names; a second entry where CF and its users differ. Source: CF standard name table, v86.

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from coupler.errors import HaloclineError
 from coupler.exchange import Plan
+from coupler.guards.shadow import Shadow
 from coupler.links import read_products
 from coupler.network import Network
-from coupler.shadow import Shadow
 from coupler.stages import product
 from coupler.transport.base import Transport
 

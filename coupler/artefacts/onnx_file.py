@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from coupler.artefacts.protobuf import entries, messages, text_entry
 from coupler.errors import HaloclineError
-from coupler.protobuf import entries, messages, text_entry
 
 # Numbers of fields in onnx.proto (IR version 3 and later): ModelProto, GraphProto, NodeProto, AttributeProto, TensorProto.
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from coupler.artefacts.onnx_file import crop_outputs, metadata, refuse_external_data, tensors, with_metadata
+from coupler.artefacts.radius import engine_reach
 from coupler.contract import KEY, Contract, upgraded
 from coupler.engines.bare import bare_graph
 from coupler.engines.base import Engine, load_engine
 from coupler.engines.selftest import sample, self_test, with_stored
 from coupler.engines.tensors import Tensors
 from coupler.errors import HaloclineError
-from coupler.onnx_file import crop_outputs, metadata, refuse_external_data, tensors, with_metadata
-from coupler.radius import engine_reach
 
 SUFFIXES = (".onnx", ".pt2", ".pt")
 SIDE = 151  # cells: of the block whose crop is measured, so that a radius up to 75 is seen

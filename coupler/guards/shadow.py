@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from coupler import exactsum
+from coupler.guards import exactsum
 
 LOG = Path("halocline.shadow.jsonl")
 HUGE = 1e100  # its square is still a number

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from coupler import exactsum
 from coupler.errors import HaloclineError
+from coupler.guards import exactsum
 
 
 class Conserve:
@@ -13,7 +13,7 @@ class Conserve:
 
     weights: areas or volumes, broadcast to (k, nj, ni), 0 or more; a callable is asked at every call (layers move), an
     array is read once, at the first call. mask: 0 where x stays, broadcasts too. allsum adds int64 arrays over the ranks.
-    Both sums are exact (coupler/exactsum.py), so the bits of x do not depend on the layout; apply it after the guards and
+    Both sums are exact (coupler/guards/exactsum.py), so the bits of x do not depend on the layout; apply it after the guards and
     the window, with a mask that is 0 outside the window.
     """
 

@@ -8,7 +8,7 @@ import numpy as np
 from coupler.contract import OutputSpec
 from coupler.errors import HaloclineError
 from coupler.grid import Box
-from coupler.interventions import GUARDS, Interventions, first, gravest
+from coupler.guards.interventions import GUARDS, Interventions, first, gravest
 from coupler.settings import NamNet
 
 

@@ -48,7 +48,7 @@ def inspect(
 
 
 def _print_proof(console: Console, path: Path, python_allow: Sequence[str]) -> int:
-    from coupler.proof import prove  # loads the engines, which a page does not need
+    from coupler.artefacts.proof import prove  # loads the engines, which a page does not need
 
     failures = 0
     _heading(console, "verified")

@@ -1,0 +1,1 @@
+"""Tools for artefacts: a contract as a page, proven, attached, as a schema."""

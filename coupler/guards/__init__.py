@@ -1,0 +1,1 @@
+"""What stands between a network and the ocean: guards, windows, conservation, shadows."""
