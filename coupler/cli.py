@@ -93,7 +93,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="folder for the runs and the figure")] = Path("runs/demo"),
     transport: Annotated[str, typer.Option(help="mpi or oasis")] = "mpi",
 ) -> None:
-    """Ten years of double gyre, one more with and without a network, and a picture of the difference."""
+    """Ten years of double gyre, one more alone and one with each of two networks, and a picture of the difference."""
     from coupler import demo as demonstration
 
     demonstration.demo(out, transport, Console())

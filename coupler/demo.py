@@ -1,4 +1,4 @@
-"""`halocline demo`: the reference ocean with and without a network, from the same spun-up state, and a picture."""
+"""`halocline demo`: the reference ocean alone and with each of two networks, from the same spun-up state, and a picture."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ RESTART = "GYRE_00097200_restart.nc"
 
 
 def demo(out: Path, transport: str, console: Console) -> Path:
-    """Spin up ten years alone, run one more year alone and one coupled, draw the figure; returns its path.
+    """Spin up ten years alone, run one more year alone and one with each network, draw the figure; returns its path.
 
     Raises HaloclineError when a run fails, or when the namelists of the repository are not there.
     """
@@ -22,17 +22,22 @@ def demo(out: Path, transport: str, console: Console) -> Path:
             f"no experiments in {NAMELISTS}. The demo runs from a checkout of the project: git clone it, then make demo."
         )
     start = time.perf_counter()
-    console.print("[bold]1/3[/bold] ten years of double gyre, ocean alone on 2 ranks")
+    console.print("[bold]1/4[/bold] ten years of double gyre, ocean alone on 2 ranks")
     _run("gyre_spinup", 0, out, (), None, console)
     restart = out / "gyre_spinup" / RESTART
-    console.print("[bold]2/3[/bold] one more year, ocean alone (the reference)")
+    console.print("[bold]2/4[/bold] one more year, ocean alone (the reference)")
     _run("gyre_control", 0, out, (restart,), None, console)
-    console.print(
-        "[bold]3/3[/bold] the same year coupled at every step to Zanna-Bolton 2020 (ONNX), 2 ocean ranks + 1 coupler rank, over "
-        + {"mpi": "direct MPI", "oasis": "OASIS3-MCT"}.get(transport, transport)
-    )
+    over = {"mpi": "direct MPI", "oasis": "OASIS3-MCT"}.get(transport, transport)
+    ranks = f"2 ocean ranks + 1 coupler rank, over {over}"
+    console.print(f"[bold]3/4[/bold] the same year coupled at every step to Zanna-Bolton 2020 (ONNX), {ranks}")
     _run("gyre_zb20", 1, out, (restart,), transport, console)
-    figure = report.demo_figure(out / "gyre_zb20", out / "gyre_control", out / "demo.png")
+    console.print(
+        "[bold]4/4[/bold] the same year coupled every 8 hours to Guillaumin-Zanna 2021, a stochastic network of 268 000 "
+        f"weights, {ranks}"
+    )
+    _run("gyre_gz21", 1, out, (restart,), transport, console)
+    coupled = [out / "gyre_zb20", out / "gyre_gz21"]
+    figure = report.demo_figure(coupled, out / "gyre_control", out / "demo.png")
     console.print(
         f"demo done in {time.perf_counter() - start:.0f} s; the picture: [bold]{figure}[/bold]", highlight=False
     )

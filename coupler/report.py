@@ -1,5 +1,6 @@
 """The figure of a coupled run: its surface layer, and its kinetic energy beside the uncoupled run."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
 DIAGNOSTICS = "halocline_diag.nc"
-WIDTH, HEIGHT, DPI = 10.0, 6.8, 160  # 1600 pixels across
+WIDTH, DPI = 10.0, 160  # 1600 pixels across
 LAND = "0.78"
-COUPLED, UNCOUPLED = "#12436d", "#e0662f"  # distinct for every kind of colour vision, and in grey
+COLOURS = ("#e0662f", "#12436d", "#28a197", "#801650")  # distinct for every kind of colour vision; the first: uncoupled
 STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -53,41 +54,33 @@ class Energy:
     values: np.ndarray  # of the whole column, mean over the basin [J m-2]
 
 
-def demo_figure(coupled_dir: Path, reference_dir: Path, out: Path) -> Path:
-    """Draw the surface layer at the end of a coupled run and both runs' kinetic energy; returns `out`.
+def demo_figure(coupled_dirs: Sequence[Path], reference_dir: Path, out: Path) -> Path:
+    """Draw the surface layer at the end of each coupled run, and the kinetic energy of all; returns `out`.
 
     Raises HaloclineError when a file or a variable is missing.
     """
     import matplotlib  # here, not above: a quarter of a second that no other command should pay
 
     matplotlib.use("Agg")
-    import cmocean
     import matplotlib.pyplot as plt
 
-    coupled_dir, reference_dir, out = Path(coupled_dir), Path(reference_dir), Path(out)
-    ocean = read_ocean(coupled_dir)
-    diagnostics = last_record(read_output(coupled_dir / DIAGNOSTICS))
-    energy, reference = (read_energy(folder, ocean.attrs["calendar"]) for folder in (coupled_dir, reference_dir))
-
+    oceans = [read_ocean(Path(folder)) for folder in coupled_dirs]
+    records = [last_record(read_output(Path(folder) / DIAGNOSTICS)) for folder in coupled_dirs]
+    calendar, rows = oceans[0].attrs["calendar"], len(oceans)
+    names = [record.attrs.get("closure", "coupled") for record in records]
+    energies = [read_energy(Path(folder), calendar) for folder in coupled_dirs]
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=DPI, layout="constrained")
-        grid = figure.add_gridspec(2, 3, height_ratios=(2, 1))
-        maps = [figure.add_subplot(grid[0, column]) for column in range(3)]
-        draw(maps[0], speed(ocean), "Speed", "m s$^{-1}$", cmocean.cm.speed, symmetric=False)
-        draw(maps[1], rossby(ocean), "Relative vorticity / f", "1", cmocean.cm.balance, symmetric=True)
-        draw(
-            maps[2],
-            tendency(ocean, diagnostics),
-            "Closure, zonal tendency",
-            "10$^{-7}$ m s$^{-2}$",
-            cmocean.cm.curl,
-            symmetric=True,
+        figure = plt.figure(figsize=(WIDTH, 2.4 + 4.4 * rows), dpi=DPI, layout="constrained")
+        grid = figure.add_gridspec(rows + 1, 3, height_ratios=(*(2,) * rows, 1))
+        for row, (ocean, record, name) in enumerate(zip(oceans, records, names, strict=True)):
+            maps = [figure.add_subplot(grid[row, column]) for column in range(3)]
+            draw_surface(maps, ocean, record, name)
+        draw_energy(
+            figure.add_subplot(grid[rows, :]),
+            {"uncoupled": read_energy(Path(reference_dir), calendar)} | dict(zip(names, energies, strict=True)),
         )
-        for axes in maps[1:]:
-            axes.set_ylabel("")
-            axes.tick_params(left=False, labelleft=False)
-        draw_energy(figure.add_subplot(grid[1, :]), energy, reference)
-        figure.suptitle(title(ocean, diagnostics), x=0.012, ha="left", fontsize=11)
+        figure.suptitle(title(oceans[0], names), x=0.012, ha="left", fontsize=11)
+        out = Path(out)
         out.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(out, dpi=DPI)
         plt.close(figure)
@@ -198,14 +191,14 @@ def plane(ocean: xr.Dataset, values: np.ndarray, point: str, wet: np.ndarray) ->
     return Plane(np.where(wet > 0, values, np.nan), x, y, labels)
 
 
-def title(ocean: xr.Dataset, diagnostics: xr.Dataset) -> str:
-    """Configuration, grid, date and closure, as far as the files say."""
+def title(ocean: xr.Dataset, closures: Sequence[str]) -> str:
+    """Configuration, grid, date and closures."""
     wet = surface(ocean["tmask"]) > 0
     rows, columns = wet.any(axis=1).sum(), wet.any(axis=0).sum()
     parts = [
         f"{ocean.attrs.get('experiment', 'Ocean')}, {columns} × {rows} cells",
         f"surface layer on {ocean.attrs['date']}",
-        f"closure {diagnostics.attrs['closure']}" if "closure" in diagnostics.attrs else "coupled",
+        f"closure{'s' if len(closures) > 1 else ''} {' and '.join(closures)}",
     ]
     return "   ·   ".join(parts)
 
@@ -237,27 +230,41 @@ def draw(axes: "Axes", plane: Plane, name: str, units: str, colours: "Colormap",
     bar.ax.locator_params(nbins=5)
 
 
-def draw_energy(axes: "Axes", coupled: Energy, uncoupled: Energy) -> None:
-    """Both series over the coupled run's time, named at their ends."""
+def draw_surface(maps: "Sequence[Axes]", ocean: xr.Dataset, record: xr.Dataset, name: str) -> None:
+    """Speed, vorticity and the network's tendency, side by side."""
+    import cmocean
+
+    draw(maps[0], speed(ocean), f"{name}: speed", "m s$^{-1}$", cmocean.cm.speed, symmetric=False)
+    draw(maps[1], rossby(ocean), "Relative vorticity / f", "1", cmocean.cm.balance, symmetric=True)
+    made = tendency(ocean, record)
+    draw(maps[2], made, "Zonal tendency of the network", "10$^{-7}$ m s$^{-2}$", cmocean.cm.curl, symmetric=True)
+    for axes in maps[1:]:
+        axes.set_ylabel("")
+        axes.tick_params(left=False, labelleft=False)
+
+
+def draw_energy(axes: "Axes", series: Mapping[str, Energy]) -> None:
+    """The first, uncoupled series and the others over the coupled runs' time, named at their ends."""
+    coupled = list(series.values())[1]
     start, end = coupled.days[0], coupled.days[-1]
-    inside = (uncoupled.days >= start) & (uncoupled.days <= end)
-    series = (
-        ("uncoupled", uncoupled.days[inside] - start, uncoupled.values[inside], UNCOUPLED),
-        ("coupled", coupled.days - start, coupled.values, COUPLED),
-    )
-    for name, days, values, colour in series:
-        axes.plot(days, values, color=colour, linewidth=1.6, label=name)
+    ends = []
+    for (name, energy), colour in zip(series.items(), COLOURS, strict=False):
+        inside = (energy.days >= start) & (energy.days <= end)
+        values = energy.values[inside]
+        axes.plot(energy.days[inside] - start, values, color=colour, linewidth=1.6, label=name)
+        if values.size:
+            ends.append((float(values[-1]), name, colour))
     axes.set_xlim(0, 1.09 * (end - start))  # room for the names
     low, high = axes.get_ylim()
-    ends = sorted((float(values[-1]), name, colour) for name, _, values, colour in series if values.size)
-    apart = 0.09 * (high - low)  # the height of a line of text
-    shift = max(0.0, apart - (ends[-1][0] - ends[0][0])) / 2
-    for (value, name, colour), side in zip(ends, (-1, 1), strict=False):
-        axes.text(end - start, value + side * shift, f"  {name}", color=colour, va="center")
+    apart, place = 0.1 * (high - low), -np.inf  # the height of a line of text
+    for value, name, colour in sorted(ends):
+        place = max(value, place + apart)
+        axes.text(end - start, place, f"  {name}", color=colour, va="center")
     axes.set_facecolor("white")
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set(
-        title="Kinetic energy, all layers, mean over the basin", xlabel="Time since the start of the coupled run [days]"
+        title="Kinetic energy, all layers, mean over the basin",
+        xlabel="Time since the start of the coupled runs [days]",
     )
     axes.set_ylabel("[J m$^{-2}$]")

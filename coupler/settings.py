@@ -105,7 +105,8 @@ class NamNet(_Group):
     cn_sha256: str = Field("", description="hash that the file must have; '': a warning prints the line to paste")
     ln_trust: bool = Field(False, description=".true.: load a torch file (.pt2, .pt) whose hash is not pinned")
     cn_device: str = Field(
-        "cpu", description="'cpu', 'cuda', 'cuda:N', or 'auto' (whatever is there); never changed silently"
+        "cpu",
+        description="'cpu', 'cuda', 'cuda:N', 'tensorrt' (ONNX), or 'auto' (whatever is there); never changed silently",
     )
     cn_precision: Literal["", "tf32", "bf16", "fp16"] = Field(
         "", description="arithmetic of a float32 network; '': float32. The error against it is printed at start"

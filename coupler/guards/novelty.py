@@ -94,10 +94,11 @@ class Novelty:
         if not wet:
             return []
         mean = int(self._sums[:, 0].sum()) / wet
+        trained = any(probe.spec.percentiles for probe in self._probes)
         lines = [
             f"inputs of network '{self.network}': {100 * mean:.3g} % of the cells outside the trained percentiles, at most "
             f"{100 * self._highest:.3g} % (step {self._highest_at})"
-        ]
+        ] * trained
         for probe, (_, impossible, cells) in zip(self._probes, self._sums.tolist(), strict=True):
             if impossible and probe.spec.valid_range:
                 low, high = probe.spec.valid_range
