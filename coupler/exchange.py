@@ -1,8 +1,8 @@
 """An exchange on one coupler rank: its fields in one padded array, and what every ocean rank sends or gets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -54,12 +54,31 @@ class RunSet:
     requests: Mapping[int, Request]
 
 
+class Landing(Protocol):
+    """Takes the messages of an exchange as they come, to a device where networks run.
+
+    `host`: something on the CPU reads the stack, which must then be filled as well.
+    """
+
+    host: bool
+
+    def buffer(self, size: int) -> np.ndarray:
+        """(size,) bytes for all messages of the exchange, in memory that the device copies from fast."""
+
+    def connect(self, messages: np.ndarray, dtype: np.dtype, first: Mapping[int, int]) -> None:
+        """messages: the bytes of all messages, numbers of `dtype`; first: ocean rank -> place of its first number there."""
+
+    def arrived(self) -> None:
+        """The messages of a step are there, and stay until the next."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """An exchange on this coupler rank.
 
     stack: (levels of all fields, nj + 2 halo, ni + 2 halo), what the messages fill or are filled from; views[name] is
-    the part of one field (levels, J, I). set_of[n] is the run set of field n.
+    the part of one field (levels, J, I). set_of[n] is the run set of field n; fill: as for `make_plan`; landings: devices that
+    take the messages too.
     """
 
     exchange: Exchange
@@ -67,6 +86,18 @@ class Plan:
     sets: tuple[RunSet, ...]
     set_of: tuple[int, ...]
     views: Mapping[str, np.ndarray] = field(repr=False)
+    fill: Mapping[str, float] = field(default_factory=dict, repr=False)
+    landings: list[Landing] = field(default_factory=list, repr=False)
+
+    @property
+    def unpacked(self) -> bool:
+        """True where the messages are copied into the stack; False where only devices read them."""
+        return not self.landings or any(landing.host for landing in self.landings)
+
+    def first_level(self, name: str) -> int:
+        """Place of the first level of a field in the stack."""
+        names = [item.name for item in self.exchange.fields]
+        return sum(item.levels for item in self.exchange.fields[: names.index(name)])
 
     @property
     def peers(self) -> list[int]:
@@ -107,7 +138,7 @@ def make_plan(
             found = requests(grid, owner, box, halo, item.point, vector)
             sets.append(RunSet({request.ocean_rank: request for request in found}))
         set_of.append(known[key])
-    return Plan(exchange, stack, tuple(sets), tuple(set_of), views)
+    return Plan(exchange, stack, tuple(sets), tuple(set_of), views, dict(fill or {}))
 
 
 @dataclass(frozen=True)
@@ -157,3 +188,19 @@ def copies(plan: Plan, ocean_rank: int, payload: np.ndarray) -> list[Copy]:
         level += levels
         numbers = numbers[same:]
     return result
+
+
+def places(plan: Plan, first: Mapping[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The index map of a stack, flattened: where each of its numbers lies among the messages of all ocean ranks.
+
+    first: ocean rank -> place of the first number of its message. Returns two arrays in the shape of the stack: the place
+    (int64, -1 where nothing arrives), and the sign (int8). Made by the copies themselves, applied to numbered messages.
+    """
+    place, sign = np.full(plan.stack.shape, -1, np.int64), np.ones(plan.stack.shape, np.int8)
+    for rank, start in first.items():
+        numbers = np.arange(start, start + message_length(plan, rank))
+        for copy in copies(replace(plan, stack=place), rank, numbers):
+            copy.block[...] = copy.message
+        for copy in copies(replace(plan, stack=sign), rank, numbers):
+            copy.block[...] = copy.sign
+    return place, sign

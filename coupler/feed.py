@@ -1,7 +1,8 @@
 """An input of a network: made from the stack of its exchange, each time its field has arrived."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,19 +14,66 @@ from coupler.land import REACH, mask_name, mask_of, nearest_wet, replicate
 from coupler.links import Link
 from coupler.stagger import to_point
 
+Block = TypeVar("Block")  # numpy's array or a tensor
 
-@dataclass(frozen=True)
+
+@dataclass
 class Feed:
-    """One input (k, J, I): how it is made, where it lies, and whether once is enough."""
+    """One input (k, J, I): which part of which stack it is made from, what is done to that part, and where it lies.
 
-    array: np.ndarray
-    make: Callable[[], np.ndarray] | None
-    static: bool
+    levels: of the stack; cut: outer cells of the stack that it does not need; source, target: points of the field and of the
+    input; reach: cells around it for the nearest wet value (0: no fill 'replicate'); mask: of the field, as wide as the part;
+    masked: the change of point is a masked mean. array: the input; the part itself where nothing has to be done.
+    """
+
+    plan: Plan
+    levels: slice
+    cut: int
+    source: str
+    target: str
+    reach: int
+    mask: np.ndarray | None
+    masked: bool
+    array: np.ndarray = field(init=False)
+    _nearest: np.ndarray | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """The array has to be chosen: `allocate`."""
+        self.view = inner(self.plan.stack[self.levels], self.cut)
+
+    def allocate(self, dtype: np.dtype) -> None:
+        """Take the part itself as the array, or make one of that type."""
+        direct = not self.moved and not self.reach and self.view.dtype == dtype and self.view.flags.c_contiguous
+        shrink = 2 * (self.moved + self.reach)
+        levels, nj, ni = self.view.shape
+        self.array = self.view if direct else np.empty((levels, nj - shrink, ni - shrink), dtype)
+
+    @property
+    def moved(self) -> bool:
+        """True where the field lies on another point than the input."""
+        return self.source != self.target
+
+    @property
+    def static(self) -> bool:
+        """True where once is enough."""
+        return self.plan.exchange.static
+
+    @property
+    def nearest(self) -> np.ndarray:
+        """(1 or k, J, I) indices of `nearest_wet`; not before the mask has arrived."""
+        if self._nearest is None:
+            assert self.mask is not None
+            self._nearest = np.stack([nearest_wet(level) for level in self.mask])
+        return self._nearest
 
     def update(self) -> None:
         """Bring the array up to date; nothing to do where the network reads the stack itself."""
-        if self.make is not None:
-            self.array[...] = self.make()
+        if self.array is self.view:
+            return
+        values = replicate(self.view, self.nearest) if self.reach else self.view
+        if self.moved:
+            values = to_point(values, self.source, self.target, self.mask if self.masked else None)
+        self.array[...] = values
 
 
 def halo_of(spec: InputSpec, field: Field | OutputSpec, radius: int) -> int:
@@ -42,39 +90,25 @@ def make_feed(
     """
     plan = received[link.field]
     field = next(item for item in plan.exchange.fields if item.name == link.field)
-    moved = int(field.point != spec.point)
+    moved = field.point != spec.point
     reach = REACH if spec.fill == "replicate" else 0
     halo = halo_of(spec, field, radius)
-    view = inner(link.cut(plan.views[link.field]), plan.exchange.halo - halo)
     mask = mask_of(received, field, halo)
     if mask is None and (reach or (moved and spec.interpolate == "masked")):
         raise HaloclineError(
             f"input '{spec.name}' of network '{network}' needs the mask of the {field.point} points (fill 'replicate', or "
             f"a masked mean), and none travels. Add '{mask_name(field)}' to a static exchange."
         )
-    if not moved and not reach:
-        direct = view.dtype == dtype and view.flags.c_contiguous
-        return Feed(
-            view if direct else np.empty(view.shape, dtype), None if direct else lambda: view, plan.exchange.static
-        )
-    nearest: list[np.ndarray] = []
-
-    def make() -> np.ndarray:
-        values = view
-        if reach and mask is not None:
-            if not nearest:  # once, when the mask has arrived
-                nearest.append(np.stack([nearest_wet(level) for level in mask]))
-            values = replicate(view, nearest[0])
-        if moved:
-            weights = mask if spec.interpolate == "masked" and not reach else None
-            values = to_point(values, field.point, spec.point, weights)
-        return values
-
-    shrink = 2 * (moved + reach)
-    shape = (view.shape[0], view.shape[1] - shrink, view.shape[2] - shrink)
-    return Feed(np.empty(shape, dtype), make, plan.exchange.static)
+    start, (first, last) = plan.first_level(link.field), link.levels or (1, field.levels)
+    feed = Feed(
+        plan, slice(start + first - 1, start + last), plan.exchange.halo - halo, field.point, spec.point, reach, mask,
+        masked=moved and spec.interpolate == "masked" and not reach,
+    )  # fmt: skip
+    feed.allocate(dtype)
+    return feed
 
 
-def inner(view: np.ndarray, cells: int) -> np.ndarray:
+def inner(view: Block, cells: int) -> Block:
     """A padded block (levels, J, I) without its outer `cells`."""
-    return view if cells == 0 else view[:, cells : view.shape[1] - cells, cells : view.shape[2] - cells]
+    nj, ni = view.shape[1:]  # type: ignore[attr-defined]
+    return view if cells == 0 else view[:, cells : nj - cells, cells : ni - cells]  # type: ignore[index]

@@ -18,7 +18,7 @@ from coupler.grid import Box
 from coupler.handshake import Handshake
 from coupler.settings import Settings
 from coupler.transport.base import Header, Transport
-from coupler.transport.replay import RecordFile
+from coupler.transport.recording import RecordFile
 
 FIXED = 40_000  # bytes of the file per exchange: its axes and the heads of its variables (measured: 34 kB)
 OVERHEAD = 1024  # bytes per record of an exchange: its step, flags, and the index of its chunks (measured: 500)

@@ -21,7 +21,8 @@ from coupler.land import mask_name
 from coupler.record import artefact_hashes
 from coupler.score import Scores
 from coupler.settings import Settings
-from coupler.transport.replay import RecordFile, Recording, ReplayTransport
+from coupler.transport.recording import RecordFile, Recording
+from coupler.transport.replay import ReplayTransport
 
 MARKERS = (loop.PROGRESS_FILE.name, loop.END_FILE.name)
 NARROWEST = 140  # columns that the table needs

@@ -32,7 +32,7 @@ def _as_list(value: Any) -> Any:
 
 def _no_empty(value: list[str]) -> list[str]:
     """Drop the empty strings that Fortran users write for 'none'."""
-    return [text for text in value if text.strip()]
+    return [text for text in value if not isinstance(text, str) or text.strip()]
 
 
 Names = Annotated[list[str], BeforeValidator(lambda value: _no_empty(_as_list(value)))]
@@ -244,6 +244,7 @@ def _read(group: Group, problems: list[str]) -> _Group | None:
         problems.append(str(error))
         return None
     known = {}
+    values = {key: value for key, value in values.items() if value is not None and value != []}  # null: the default
     for key, value in values.items():
         if key in keys:
             field = model.model_fields[keys[key]]

@@ -105,16 +105,29 @@ class TorchEngine:
 
     def _call(self, arrays: Sequence[np.ndarray], precision: str) -> list[np.ndarray]:
         torch = self._torch
+        tensors = [torch.from_numpy(array) for array in arrays]
+        if self._on_gpu:
+            tensors = [tensor.to(self.device, non_blocking=True) for tensor in tensors]
+        return [result.cpu().numpy() for result in self._apply(tensors, precision)]
+
+    def run_tensors(self, tensors: Sequence[Any]) -> list[Any]:
+        """The graph on tensors that lie on `device`, in the order and layout of `Tensors.pack`; results stay there.
+
+        On a GPU the work is only queued. Nothing is checked.
+        """
+        return self._apply(tensors, self.precision)
+
+    @property
+    def channels_last(self) -> bool:
+        """True where stacked 4-D tensors are (n, J, I, c) in memory."""
+        return self._tensors.channels_last
+
+    def _apply(self, tensors: Sequence[Any], precision: str) -> list[Any]:
         self._own_threads()
-        with torch.inference_mode(), self._arithmetic(precision):
-            tensors = [torch.from_numpy(array) for array in arrays]
-            if self._on_gpu:
-                tensors = [tensor.to(self.device, non_blocking=True) for tensor in tensors]
+        with self._torch.inference_mode(), self._arithmetic(precision):
             results = self._module(*tensors)
             results = results if isinstance(results, (tuple, list)) else (results,)
-            if precision in ("bf16", "fp16"):
-                results = [result.float() for result in results]
-            return [result.cpu().numpy() for result in results]
+            return [result.float() if precision in ("bf16", "fp16") else result for result in results]
 
     def _arithmetic(self, precision: str) -> AbstractContextManager:
         """float32 as asked: torch's own default on a GPU is tf32 for convolutions."""

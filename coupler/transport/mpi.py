@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ SLACK = 3.0  # seconds that the ocean waits longer: the side that knows the caus
 
 @dataclass(frozen=True)
 class Message:
-    """The buffer of one pair of ranks and exchange, seen as header and numbers, and its copies."""
+    """The part of the buffer that one pair of ranks uses, seen as header and numbers, and its copies."""
 
     raw: np.ndarray
     head: np.ndarray
@@ -101,18 +102,24 @@ class MpiTransport:
 
     def _channel(self, plan: Plan, wire: int) -> Channel:
         """Buffers, copies and persistent requests of one exchange."""
-        comm, tag = self.launch.coupling, TAG_EXCHANGE + plan.exchange.number
+        comm, tag, dtype = self.launch.coupling, TAG_EXCHANGE + plan.exchange.number, np.dtype(f"f{wire // 8}")
         messages, requests = [], []
-        for rank in plan.peers:
-            raw = np.zeros(HEAD + message_length(plan, rank) * wire // 8, np.uint8)
-            payload = raw[HEAD:].view(np.float64 if wire == 64 else np.float32)
-            messages.append(Message(raw, raw[:HEAD].view(np.int64), copies(plan, rank, payload)))
+        sizes = [HEAD + message_length(plan, rank) * dtype.itemsize for rank in plan.peers]
+        starts = [0, *accumulate(-(-size // HEAD) * HEAD for size in sizes)]
+        # One array holds all messages of the exchange: a device gets it in one copy.
+        whole = plan.landings[0].buffer(starts[-1]) if plan.landings else np.zeros(starts[-1], np.uint8)
+        for landing in plan.landings:
+            first = {rank: (start + HEAD) // dtype.itemsize for rank, start in zip(plan.peers, starts, strict=False)}
+            landing.connect(whole, dtype, first)
+        for rank, start, size in zip(plan.peers, starts, sizes, strict=False):
+            raw = whole[start : start + size]
+            messages.append(Message(raw, raw[:HEAD].view(np.int64), copies(plan, rank, raw[HEAD:].view(dtype))))
             make = comm.Recv_init if plan.exchange.direction == "to_coupler" else comm.Send_init
             requests.append(make(raw, self.launch.ocean[rank], tag))
         return Channel(messages, requests)
 
     def receive(self, plan: Plan, kt: int) -> Header | None:
-        """Wait for the messages of step `kt` and copy them into the stack."""
+        """Wait for the messages of step `kt`, and copy them into the stack where somebody reads it."""
         channel = self.channels[plan.exchange.number]
         with self.timers("wait"):
             MPI.Prequest.Startall(channel.requests)
@@ -128,8 +135,10 @@ class MpiTransport:
             header = _header(message, plan, kt)
             if header.last and header.kt != kt and not plan.exchange.static:
                 return header
+        for landing in plan.landings:
+            landing.arrived()
         with self.timers("unpack"):
-            for message in channel.messages:
+            for message in channel.messages if plan.unpacked else ():
                 for copy in message.copies:
                     if copy.sign == 1:
                         copy.block[...] = copy.message

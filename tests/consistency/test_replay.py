@@ -8,6 +8,7 @@ import netCDF4
 import numpy as np
 import pytest
 
+from tests.consistency import networks as nets
 from tests.consistency.conftest import SPINUP, coupling
 
 RECORD = {"ln_record": True}
@@ -194,3 +195,16 @@ def test_a_field_that_was_not_recorded_is_named(record, tmp_path):
     text = replayed(record.folder, "--cfg", str(tmp_path), ok=False)
     assert "exchange 'state' needs the field(s) t, which halocline_record.nc does not hold" in text
     assert "halocline_record.nc holds the fields e1t, e2t" in text
+
+
+def test_a_replay_of_noise_and_a_chain(zb20_run, tmp_path):
+    """The noise belongs to the cell and the step, and the chain's halos to the grid: one rank repeats what three did."""
+    files = nets.write(tmp_path / "nets", filter=nets.FILTER, noisy=nets.NOISY)
+    groups = nets.groups(
+        {"cn_name": "noisy", "cn_noise": "ar1", "rn_noise_time": 9600.0, "cn_inputs": ["u=filter.uf", "v=filter.vf"]},
+        {"cn_name": "filter"},
+        cpl={"ln_record": True, "nn_seed": 3},
+    )
+    run = zb20_run(groups, link=files, ocean=2, coupler=3)
+    assert "every one has the recorded bits" in replayed(run.folder)
+    assert same(run.folder)

@@ -20,7 +20,8 @@ from coupler.record import Recorder
 from coupler.score import Score, Scores
 from coupler.settings import NamCpl, NamDiag, Settings
 from coupler.transport.base import Header
-from coupler.transport.replay import RecordFile, Recording, ReplayTransport
+from coupler.transport.recording import RecordFile, Recording
+from coupler.transport.replay import ReplayTransport
 
 NX, NY, STEPS = 12, 7, 4
 TIME = TimePart(rn_Dt=3600.0, nn_it000=3, nn_itend=2 + STEPS, date0=20000101, calendar="360_day", level="now")
