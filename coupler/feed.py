@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ class Feed:
 
     levels: of the stack; cut: outer cells of the stack that it does not need; source, target: points of the field and of the
     input; reach: cells around it for the nearest wet value (0: no fill 'replicate'); mask: of the field, as wide as the part;
-    masked: the change of point is a masked mean. array: the input; the part itself where nothing has to be done.
+    masked: the change of point is a masked mean. array: the input in `dtype`; the part itself where nothing has to be done.
     """
 
     plan: Plan
@@ -34,19 +35,15 @@ class Feed:
     reach: int
     mask: np.ndarray | None
     masked: bool
+    dtype: np.dtype
     array: np.ndarray = field(init=False)
-    _nearest: np.ndarray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
-        """The array has to be chosen: `allocate`."""
         self.view = inner(self.plan.stack[self.levels], self.cut)
-
-    def allocate(self, dtype: np.dtype) -> None:
-        """Take the part itself as the array, or make one of that type."""
-        direct = not self.moved and not self.reach and self.view.dtype == dtype and self.view.flags.c_contiguous
-        shrink = 2 * (self.moved + self.reach)
+        direct = not self.moved and not self.reach and self.view.dtype == self.dtype and self.view.flags.c_contiguous
         levels, nj, ni = self.view.shape
-        self.array = self.view if direct else np.empty((levels, nj - shrink, ni - shrink), dtype)
+        shrink = 2 * (self.moved + self.reach)
+        self.array = self.view if direct else np.empty((levels, nj - shrink, ni - shrink), self.dtype)
 
     @property
     def moved(self) -> bool:
@@ -58,13 +55,11 @@ class Feed:
         """True where once is enough."""
         return self.plan.exchange.static
 
-    @property
+    @cached_property
     def nearest(self) -> np.ndarray:
         """(1 or k, J, I) indices of `nearest_wet`; not before the mask has arrived."""
-        if self._nearest is None:
-            assert self.mask is not None
-            self._nearest = np.stack([nearest_wet(level) for level in self.mask])
-        return self._nearest
+        assert self.mask is not None
+        return np.stack([nearest_wet(level) for level in self.mask])
 
     def update(self) -> None:
         """Bring the array up to date; nothing to do where the network reads the stack itself."""
@@ -100,12 +95,10 @@ def make_feed(
             f"a masked mean), and none travels. Add '{mask_name(field)}' to a static exchange."
         )
     start, (first, last) = plan.first_level(link.field), link.levels or (1, field.levels)
-    feed = Feed(
+    return Feed(
         plan, slice(start + first - 1, start + last), plan.exchange.halo - halo, field.point, spec.point, reach, mask,
-        masked=moved and spec.interpolate == "masked" and not reach,
+        masked=moved and spec.interpolate == "masked" and not reach, dtype=dtype,
     )  # fmt: skip
-    feed.allocate(dtype)
-    return feed
 
 
 def inner(view: Block, cells: int) -> Block:

@@ -43,9 +43,8 @@ def _network(net: Network, settings: Settings, shake: Handshake, test: str) -> s
     contract = net.engine.contract
     cast = "" if contract.dtype == f"f{settings.namcpl.nn_wire // 8}" else ", fields are cast"
     return (
-        f"network '{net.name}'{ROLES[net.switches.cn_role]}: {net.engine.description}, engine {net.engine.name} on "
-        f"{net.engine.device}, {net.engine.threads} thread(s), version {contract.version}, radius {contract.radius}, "
-        f"{contract.dtype}{cast}, every {net.period * shake.time.rn_Dt:g} s; edges {contract.edges}; cut and whole agree: {test}"
+        f"network '{net.name}'{ROLES[net.switches.cn_role]}: {net.engine.description}{cast}; version {contract.version}, "
+        f"radius {contract.radius}, every {net.period * shake.time.rn_Dt:g} s, edges {contract.edges}; cut and whole agree: {test}"
     )
 
 

@@ -50,6 +50,14 @@ BOTH = network(
     radius=2,
 )
 
+# Friction, trained on currents of up to 5 cm/s only.
+CALM = network(
+    "calm",
+    [field("u", "U", "m s-1", vector_pair="v", percentiles=(-5e-2, 5e-2)), field("v", "V", "m s-1", vector_pair="u")],
+    RATES,
+    ['return {"d" + n: 1e-6 * laplacian(inputs[n]) for n in "uv"}'],
+)
+
 # Mean and 1/std at T points, brought to U and V: the runtime draws.
 NOISY = network(
     "noisy",

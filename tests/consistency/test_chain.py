@@ -63,6 +63,6 @@ def test_a_feeder_may_run_more_often_than_its_reader(zb20_run, files):
     """rn_period of a network that only feeds others must divide that of its readers."""
     base = nets.groups(FRICTION, {**FILTER, "rn_period": 2400.0}, period=4800.0)
     run = zb20_run(base, {"namrun": {"nn_it000": SPINUP + 1, "nn_itend": SPINUP + 4}}, link=files)
-    assert "every 2400 s; edges" in run.text and "every 4800 s; edges" in run.text
+    assert "every 2400 s, edges" in run.text and "every 4800 s, edges" in run.text
     done = zb20_run(nets.groups(FRICTION, {**FILTER, "rn_period": 4800.0}), link=files, ok=False)
     assert "divide the periods of its readers" in done.text

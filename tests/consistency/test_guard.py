@@ -1,6 +1,7 @@
 """Guards in coupled runs: a bad number never reaches the ocean, under every policy, in every layout."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def files(tmp_path_factory, spun_up):
         large=nets.failing(BAD, "1.0"),
         fast=nets.failing(BAD, where='[inner(inputs["u"])[0] > 0.8 * FASTEST]').replace("FASTEST", str(fastest)),
         filter=nets.FILTER,
+        calm=nets.CALM,
         spare=nets.network(
             "spare", nets.UV, nets.RATES, ['return {"d" + n: 0.5e-6 * laplacian(inputs[n]) for n in "uv"}']
         ),
@@ -178,3 +180,30 @@ def test_another_artefact_during_the_run(zb20_run, files, tmp_path):
     np.testing.assert_allclose(run.diagnostics()["du"].values[0], 2 * plain[0], rtol=1e-12)
     ask.write_text('{"artefact": "other.py"}')
     assert "a request for another artefact is JSON" in zb20_run(groups, link=(*files, other, ask), ok=False).text
+
+
+def test_novel_inputs_are_counted_and_may_switch_the_network_off(zb20_run, files):
+    """The share over the whole domain decides, so every rank decides alike."""
+    watched = zb20_run(guarded("zero", "calm"), link=files, steps=2)
+    share = float(re.search(r"inputs of network 'calm': ([0-9.]+) % of the cells", watched.text)[1])
+    assert 1 < share < 99 and np.abs(watched.diagnostics()["du"].values).max() > 0
+    below, above = (
+        zb20_run(guarded("zero", "calm", rn_novelty=share / 100 * factor), link=files, steps=2, coupler=3)
+        for factor in (0.9, 1.1)
+    )
+    assert (below.diagnostics()["du"].values == 0).all()
+    same_bits(above.restart(SPINUP + 2), watched.restart(SPINUP + 2))
+
+
+def test_guards_and_flags_over_oasis(zb20_run, files):
+    """The same bits as over MPI, also where cells fall back on the ocean's own closure."""
+    groups = nets.groups(
+        {"cn_name": "fast", "cn_policy": "fallback", "cn_flags": ["du=flag_u", "dv=flag_v"]},
+        into=("du", "dv", "flag_u", "flag_v"),
+    )
+    own = {"namzb20": {"ln_zb20_fb": True, "rn_zb_kappa": 1.6e8}}
+    over = [
+        zb20_run({**groups, "namcpl": {**groups["namcpl"], "cn_transport": transport}}, own, link=files, ocean=2)
+        for transport in ("mpi", "oasis")
+    ]
+    same_bits(over[0].restart(SPINUP + 6), over[1].restart(SPINUP + 6))
