@@ -122,6 +122,7 @@ def inspect(
     ] = False,
     allow: Annotated[list[str] | None, typer.Option(help="Python file that may run (repeat)")] = None,
     namelist: Annotated[bool, typer.Option("--namelist", help="add groups to paste into namelist_cfg")] = False,
+    json: Annotated[bool, typer.Option("--json", help="print the contract as JSON, to edit and attach again")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema of contracts")] = False,
 ) -> None:
     """Print the contract of an artefact as one page; nothing of it is run, unless to verify."""
@@ -134,6 +135,9 @@ def inspect(
 
     if file is None:
         raise HaloclineError("`halocline inspect` needs an artefact. Name a file, or give --schema.")
+    if json:
+        print(page.contract_of(file).model_dump_json(indent=1, exclude_none=True))
+        return
     raise typer.Exit(page.inspect(file, verify, allow or [], Console(), namelist))
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from typing import Literal, Protocol
 
 import numpy as np
@@ -157,6 +158,21 @@ def message_length(plan: Plan, ocean_rank: int) -> int:
         request = plan.sets[number].requests.get(ocean_rank)
         total += item.levels * request.runs.size if request else 0
     return total
+
+
+def buffers(plan: Plan, dtype: np.dtype, head: int) -> dict[int, np.ndarray]:
+    """Bytes of the message of every ocean rank, `head` of a header and the numbers of type `dtype`.
+
+    They lie in one array, each at a multiple of `head`, so that a device gets all in one copy; landings are connected to it.
+    """
+    sizes = {rank: head + message_length(plan, rank) * dtype.itemsize for rank in plan.peers}
+    ends = list(accumulate(-(-size // head) * head for size in sizes.values()))
+    starts = dict(zip(sizes, [0, *ends], strict=False))
+    total = ends[-1] if ends else 0
+    whole = plan.landings[0].buffer(total) if plan.landings else np.zeros(total, np.uint8)
+    for landing in plan.landings:
+        landing.connect(whole, dtype, {rank: (start + head) // dtype.itemsize for rank, start in starts.items()})
+    return {rank: whole[start : start + sizes[rank]] for rank, start in starts.items()}
 
 
 def copies(plan: Plan, ocean_rank: int, payload: np.ndarray) -> list[Copy]:

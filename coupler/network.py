@@ -1,19 +1,23 @@
 """A network on this rank: inputs from the exchanges, engine, then the stages that its outputs pass."""
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from coupler.contract import InputSpec, OutputSpec
 from coupler.engines.base import Engine
+from coupler.engines.torchbase import TorchEngine
 from coupler.exchange import Plan
 from coupler.feed import Feed, halo_of, make_feed
 from coupler.fields import Field
-from coupler.links import Link
-from coupler.settings import NamNet
+from coupler.links import Link, read_products
+from coupler.settings import NamNet, Settings
 from coupler.site import Site
 from coupler.stages import Stages, make_stages
+
+if TYPE_CHECKING:  # it needs torch
+    from coupler.engines.resident import Resident
 
 
 class Relay(Protocol):
@@ -27,7 +31,8 @@ class Network:
     """Runs an engine on this rank's subdomain; `inputs` and `outputs` map names of the contract to fields.
 
     The wiring sets the rest: `period` [steps], `grid`, `standby` (the network that cn_fallback names) with `substitutes`
-    (output -> its output), and `chained`, the outputs that other networks read.
+    (output -> its output), and `chained`, the outputs that other networks read. `on_device`: take the path of a GPU (see
+    coupler.engines.resident) on the CPU too. After `bind`, `note` says which path a network on a GPU takes.
     """
 
     def __init__(
@@ -41,6 +46,10 @@ class Network:
         self.substitutes: Mapping[str, str] = {}
         self.chained: tuple[str, ...] = ()
         self.relay: Relay | None = None
+        self.on_device = False
+        self.resident: Resident | None = None
+        self.note = ""
+        self._counted: list[str] = []
         self.stages = Stages()
         self._ran = False
         self._feeds: dict[str, Feed] = {}
@@ -75,6 +84,8 @@ class Network:
             max(levels, default=1), self.period, received, sent, site,
         )  # fmt: skip
         self._arrays = {name: feed.array for name, feed in self._feeds.items()}
+        self._received = received
+        self._settle()
         if not self._feeds:  # a network without inputs (null) takes the sizes of its first output
             self._arrays["sizes"] = next(iter(self.stages.values.values()))
 
@@ -84,6 +95,8 @@ class Network:
             if feed.static:
                 feed.update()
         self.stages.take_static(self.site)
+        if self.resident is not None:
+            self.resident.take_static(self._received)
 
     def run(self, kt: int) -> None:
         """Inputs of step `kt` to outputs, in place, past the guards, and on to the networks that read them.
@@ -102,6 +115,9 @@ class Network:
         """Outputs of step `kt` before any guard: sampled, at the ocean's points, masked; (k, nj, ni) by name."""
         self._ran = True
         call = (kt - 1) // self.period
+        if self.resident is not None:
+            self.resident.run(kt, call, self.site.scalars(self.engine.contract.scalars, kt), self._counted)
+            return self.stages.values
         for feed in self._feeds.values():
             if not feed.static:
                 feed.update()
@@ -111,6 +127,25 @@ class Network:
         for outlet in self.stages.outlets.values():
             outlet.put(results, call)
         return self.stages.values
+
+    def _settle(self) -> None:
+        """Whether fields stay on the engine's device, and what the user should know about it."""
+        engine = self.engine
+        if engine.name not in ("onnx", "exported", "torchscript") or not (engine.device != "cpu" or self.on_device):
+            return
+        if isinstance(engine, TorchEngine) and not self.switches.ln_swap:
+            from coupler.engines.resident import Resident
+
+            self.resident = Resident(engine, self._feeds, self.stages.outlets, self.stages.noise)
+            inputs = engine.contract.inputs if self.stages.novelty is not None else ()
+            self._counted = [s.name for s in inputs if not s.static and (s.percentiles or s.valid_range)]
+            back = f"; {', '.join(self._counted)} come back for the count of novel inputs" if self._counted else ""
+            self.note = f"fields stay on {engine.device} from the message to the answer{back}"
+            return
+        why = "onnxruntime copies its tensors in and out" if engine.name == "onnx" else "rn_maxmem cuts tiles there"
+        if isinstance(engine, TorchEngine):
+            why = "ln_swap may bring another engine"
+        self.note = f"inputs and outputs are made on the CPU and copied to and from {engine.device}: {why}"
 
     def _substitute(self, kt: int) -> Callable[[], Mapping[str, np.ndarray]]:
         """What to call when a guard falls back: the standby network's outputs under this network's names.
@@ -124,3 +159,18 @@ class Network:
             return {name: made[other] for name, other in self.substitutes.items()}
 
         return compute
+
+
+def leave_on_device(plans: Sequence[Plan], networks: Sequence[Network], settings: Settings) -> None:
+    """Let messages that only networks on a device read go there alone: nothing unpacks them on the CPU.
+
+    After every `bind`, before the first message. Recordings, diagnostics, weights and energies read the CPU's copy.
+    """
+    read = {link.field for net in networks if net.resident is None for link in net.inputs.values()}
+    for net in networks:
+        for key in ("cn_weights", "cn_energy"):
+            read |= {name for names in read_products(net.switches, key).values() for name in names}
+    read |= set(settings.namdiag.cn_diag)
+    for plan in plans:
+        for landing in plan.landings:
+            landing.host = settings.namcpl.ln_record or any(name in read for name in plan.views)

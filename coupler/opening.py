@@ -59,7 +59,7 @@ def _stages(net: Network, settings: Settings) -> list[str]:
             f"  noise: {rule.kind}, {time}{memory}, levels {switches.cn_noise_levels or rule.levels}, factor {switches.rn_noise:g}"
             f", seed {settings.namcpl.nn_seed}, member {settings.namcpl.nn_member}"
         )
-    if switches.cn_policy != "stop":
+    if switches.cn_policy != "stop" and switches.cn_role == "active":
         to = f" on '{switches.cn_fallback}'" if switches.cn_fallback else ""
         lines.append(
             f"  guards: {switches.cn_policy}{to} where an output is not finite, out of range or changes too fast"

@@ -18,13 +18,14 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Exchange, Plan
 from coupler.grid import Box, ownership
 from coupler.land import mask_name
+from coupler.progress import PROGRESS_FILE
 from coupler.record import artefact_hashes
 from coupler.score import Scores
 from coupler.settings import Settings
 from coupler.transport.recording import RecordFile, Recording
 from coupler.transport.replay import ReplayTransport
 
-MARKERS = (loop.PROGRESS_FILE.name, loop.END_FILE.name)
+MARKERS = (PROGRESS_FILE.name, loop.END_FILE.name)
 NARROWEST = 140  # columns that the table needs
 
 

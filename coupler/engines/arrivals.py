@@ -70,8 +70,7 @@ class Arrivals:
         self._lane = Lane(device)
         self._here: torch.Tensor | None = None  # pinned: the messages, or the stack
         self._first: Mapping[int, int] | None = None
-        self._dry: Mapping[str, np.ndarray] = {}
-        self._fresh, self._kt = False, 0
+        self._ready, self._fresh, self._kt = False, False, 0
 
     def buffer(self, size: int) -> np.ndarray:
         """See Landing."""
@@ -92,6 +91,9 @@ class Arrivals:
 
     def take_static(self, received: Mapping[str, Plan]) -> None:
         """Make the index map, once masks have arrived: the place of each number of the stack among those that came."""
+        if self._ready:
+            return
+        self._ready = True
         if self._first is None or self._here is None:
             self._here = host_tensor(tuple(self.stack.shape), self.stack.dtype, self.device)
             return

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from mpi4py import MPI
 
 from coupler.errors import HaloclineError
-from coupler.exchange import Copy, Exchange, Plan, copies, message_length
+from coupler.exchange import Copy, Exchange, Plan, buffers, copies
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake, parse
 from coupler.timers import Timers
@@ -104,15 +103,7 @@ class MpiTransport:
         """Buffers, copies and persistent requests of one exchange."""
         comm, tag, dtype = self.launch.coupling, TAG_EXCHANGE + plan.exchange.number, np.dtype(f"f{wire // 8}")
         messages, requests = [], []
-        sizes = [HEAD + message_length(plan, rank) * dtype.itemsize for rank in plan.peers]
-        starts = [0, *accumulate(-(-size // HEAD) * HEAD for size in sizes)]
-        # One array holds all messages of the exchange: a device gets it in one copy.
-        whole = plan.landings[0].buffer(starts[-1]) if plan.landings else np.zeros(starts[-1], np.uint8)
-        for landing in plan.landings:
-            first = {rank: (start + HEAD) // dtype.itemsize for rank, start in zip(plan.peers, starts, strict=False)}
-            landing.connect(whole, dtype, first)
-        for rank, start, size in zip(plan.peers, starts, sizes, strict=False):
-            raw = whole[start : start + size]
+        for rank, raw in buffers(plan, dtype, HEAD).items():
             messages.append(Message(raw, raw[:HEAD].view(np.int64), copies(plan, rank, raw[HEAD:].view(dtype))))
             make = comm.Recv_init if plan.exchange.direction == "to_coupler" else comm.Send_init
             requests.append(make(raw, self.launch.ocean[rank], tag))
