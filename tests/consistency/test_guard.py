@@ -72,10 +72,10 @@ def test_a_policy_keeps_the_ocean_going(zb20_run, files, policy):
     assert "guards of network 'failing'" in run.text
 
 
-@pytest.mark.parametrize("policy", ["clip", "hold", "fallback"])
-def test_a_restart_in_the_middle_of_trouble(zb20_run, files, policy):
-    """Held values and counters are part of the coupler's restart: the same bits on another layout."""
-    last, half = SPINUP + 6, SPINUP + 2
+@pytest.mark.parametrize(("policy", "half"), [("clip", 4), ("hold", 2), ("hold", 4), ("fallback", 2)])
+def test_a_restart_in_the_middle_of_trouble(zb20_run, files, policy, half):
+    """Held values and counters are part of the coupler's restart: the same bits and counts on another layout."""
+    last, half = SPINUP + 6, SPINUP + half
     more = {"cn_fallback": "spare"} if policy == "fallback" else {}
     groups = guarded(policy, "fast", **more)
     whole = zb20_run(groups, {"namrun": {"nn_stock": half}}, link=files, ocean=2, coupler=3)
@@ -85,6 +85,8 @@ def test_a_restart_in_the_middle_of_trouble(zb20_run, files, policy):
     groups["namcpl"] = {**groups["namcpl"], "cn_rst_in": ours.name}
     second = zb20_run(groups, rest, link=(*files, restart, ours))
     same_bits(whole.restart(last), second.restart(last))
+    counts = [json.loads((run.folder / "halocline.coupler.json").read_text())["guards"] for run in (whole, second)]
+    assert counts[0] == counts[1] and counts[0]["fast"]["du.finite"] > 1
 
 
 def test_range_and_rate(zb20_run, files):

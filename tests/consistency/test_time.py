@@ -1,5 +1,6 @@
 """Periods, held tendencies and restarts of coupled runs."""
 
+import netCDF4
 import pytest
 
 from tests.consistency.conftest import SPINUP, coupling, same_bits
@@ -161,3 +162,9 @@ def test_a_restart_that_does_not_match_is_refused(zb20_run):
     assert "nn_seed 0, now 5" in zb20_run(seeded, rest, **links).text
     undecided = lagged(restart=ours.name)
     assert "cn_first = 'zero', and cn_rst_in names" in zb20_run(undecided, rest, **links).text
+    with netCDF4.Dataset(ours, "a") as file:
+        file.grids = '[[99, 15, "closed"]]'
+    assert (
+        'the grid [[99, 15, "closed"]], now [[19, 15, "closed"]]'
+        in zb20_run(lagged(first="restart", restart=ours.name), rest, **links).text
+    )
