@@ -4,26 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import netCDF4
 import numpy as np
-import xarray as xr
 
 from coupler.errors import HaloclineError
 from coupler.fields import Field
 
+if TYPE_CHECKING:
+    import xarray as xr
 
-def read_output(path: Path | str) -> xr.Dataset:
+
+def read_output(path: Path | str) -> "xr.Dataset":
     """The whole file in memory, closed again; times stay the numbers that the file holds.
 
     Raises HaloclineError when the file is missing or is not NetCDF.
     """
+    import xarray as xr  # a third of a second, which no coupler rank should pay at its start
+
     path = Path(path)
-    if not path.is_file():
-        part = path.with_name(path.name + ".part")
-        hint = f" {part.name} is there: the run did not reach its end." if part.exists() else ""
-        raise HaloclineError(f"no file {path}.{hint}")
+    _must_exist(path)
     try:
         with xr.open_dataset(path, engine="netcdf4", decode_times=False) as dataset:
             return dataset.load()
@@ -31,7 +32,15 @@ def read_output(path: Path | str) -> xr.Dataset:
         raise HaloclineError(f"{path} cannot be read as NetCDF: {error}") from error
 
 
-def date_of(time: xr.DataArray) -> str:
+def _must_exist(path: Path) -> None:
+    """Say where the file is not, and whether its run died."""
+    if not path.is_file():
+        part = path.with_name(path.name + ".part")
+        hint = f" {part.name} is there: the run did not reach its end." if part.exists() else ""
+        raise HaloclineError(f"no file {path}.{hint}")
+
+
+def date_of(time: "xr.DataArray") -> str:
     """The day YYYY-MM-DD of one value of a CF time axis, in the axis' own calendar."""
     calendar = time.attrs.get("calendar", "standard")
     dates: Any = netCDF4.num2date(np.atleast_1d(time.values), time.attrs["units"], calendar)
@@ -188,5 +197,11 @@ def write_fields(
 
 def read_fields(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str | int | float]]:
     """Fields (level, y, x) by name, and attributes, of a file of `write_fields`. HaloclineError when it cannot be read."""
-    dataset = read_output(path)
-    return {str(name): value.values for name, value in dataset.data_vars.items()}, dict(dataset.attrs)
+    _must_exist(path)
+    try:
+        with netCDF4.Dataset(path) as file:
+            file.set_auto_mask(False)
+            fields = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
+            return fields, {name: file.getncattr(name) for name in file.ncattrs()}
+    except (OSError, RuntimeError) as error:
+        raise HaloclineError(f"{path} cannot be read as NetCDF: {error}") from error

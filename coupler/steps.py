@@ -68,8 +68,8 @@ class Run:
         self.memory = Memory(settings, shake, self.answers, wiring.networks, boxes)
         self.watchdog = Watchdog(settings.namcpl.rn_timeout, transport.abort)
         self.progress = Progress(shake) if transport.rank == 0 else None
-        # A rank without a peer gets no header: then the others tell it what was in theirs.
         self._written = 0
+        # A rank without a peer gets no header: then the others tell it what was in theirs.
         self._deaf = int(transport.allsum(np.array([not any(p.peers for p in self.incoming)], np.int64))[0])
 
     def loop(self) -> int:
