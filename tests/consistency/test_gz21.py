@@ -22,7 +22,9 @@ def both(run, boundary, groups, link=(), steps=3):
     return one
 
 
-@pytest.mark.parametrize("boundary", ["closed", "cyclic_ew", "fold_T", "fold_F"])
+@pytest.mark.parametrize(
+    "boundary", ["closed", "fold_F", *(pytest.param(name, marks=pytest.mark.slow) for name in ("cyclic_ew", "fold_T"))]
+)
 def test_onnx_with_noise_has_the_same_bits_in_every_layout(zb20_run, boundary):
     run = both(zb20_run, boundary, nets.groups(GZ21, cpl={"nn_seed": 1}))
     assert "cut and whole agree: bitwise" in run.text and "noise: gaussian, white" in run.text

@@ -71,8 +71,12 @@ CASES = {
     "period": ({}, {"ocean": 2, "coupler": 2, "period": 4800.0}),
 }
 
+BRIEF = ("mpi", "fold", "oasis", "wait")
 
-@pytest.mark.parametrize("case", CASES)
+
+@pytest.mark.parametrize(
+    "case", [case if case in BRIEF else pytest.param(case, marks=pytest.mark.slow) for case in CASES]
+)
 def test_a_replay_gives_the_recorded_bits(zb20_run, case):
     change, layout = CASES[case]
     run = recorded(zb20_run, change, **layout)

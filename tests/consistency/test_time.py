@@ -108,8 +108,15 @@ def test_a_lagged_run_continues_from_both_restarts(zb20_run, transport):
         same_bits(whole.restart(last), forgetful.restart(last))
 
 
-@pytest.mark.parametrize("lag", [0, 1])
-@pytest.mark.parametrize("cut", [SPINUP + 6, SPINUP + 7, SPINUP + 8])
+@pytest.mark.parametrize(
+    ("lag", "cut"),
+    [
+        (0, SPINUP + 7),
+        (1, SPINUP + 6),
+        (1, SPINUP + 7),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [(0, SPINUP + 6), (0, SPINUP + 8), (1, SPINUP + 8)]),
+    ],
+)
 def test_a_restart_may_lie_between_two_coupling_steps(zb20_run, coupled_run, spun_up, lag, cut):
     """With a period of three steps the held tendency is part of the coupler's restart, which nn_stock asks for."""
     start = (
