@@ -25,7 +25,8 @@ class Answers:
         self._recorder = recorder
         self.now = np.zeros_like(plan.stack)
         self.next = np.zeros_like(plan.stack) if plan.exchange.lag else None
-        self._neutral = np.full_like(plan.stack, -0.0)  # x + (-0.0) is x, bit for bit, also for x = -0.0
+        # x + (-0.0) is x, bit for bit, also for x = -0.0
+        self._neutral = None if active else np.full_like(plan.stack, -0.0)
 
     def begin(self, kt: int, restored: bool) -> None:
         """Send what the ocean uses at the first step `kt` of a run, and with a lag until the next coupling step.
@@ -57,7 +58,7 @@ class Answers:
             self._first = ""
             self.next[...] = self.plan.stack
             self._send(self.plan.stack, kt, status)
-        self.now[...] = self.next
+        self.now, self.next = self.next, self.now
         self.next[...] = self.plan.stack
         if kt + exchange.period <= self._last:
             self._send(self.plan.stack, kt + exchange.period, status)
@@ -65,7 +66,7 @@ class Answers:
     def _send(self, values: np.ndarray, kt: int, status: int) -> None:
         """Send `values` for step `kt` through the stack, which keeps what the networks wrote."""
         self._recorder.answered(self.plan, kt, status if self._active else INACTIVE, values)
-        shown = values if self._active else self._neutral
+        shown = values if self._neutral is None else self._neutral
         if shown is self.plan.stack:
             self._transport.send(self.plan, kt, status if self._active else INACTIVE)
             return

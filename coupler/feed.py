@@ -67,8 +67,9 @@ class Feed:
             return
         values = replicate(self.view, self.nearest) if self.reach else self.view
         if self.moved:
-            values = to_point(values, self.source, self.target, self.mask if self.masked else None)
-        self.array[...] = values
+            to_point(values, self.source, self.target, self.mask if self.masked else None, self.array)
+        else:
+            self.array[...] = values
 
 
 def halo_of(spec: InputSpec, field: Field | OutputSpec, radius: int) -> int:

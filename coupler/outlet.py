@@ -9,13 +9,20 @@ from coupler.noise import Noise
 from coupler.stagger import to_point
 
 
-def sample(mean: np.ndarray, noise: np.ndarray, inv_std: np.ndarray, factor: float = 1.0) -> np.ndarray:
-    """Sum mean + factor noise / inv_std, in the type of `mean`.
+def sample(
+    mean: np.ndarray, noise: np.ndarray, inv_std: np.ndarray, factor: float = 1.0, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Sum mean + factor noise / inv_std, in the type of `mean`; in `out` where it is given.
 
     The standard deviation is 1 / inv_std: the loss of Guillaumin & Zanna (2021) is -log p + (y - mean)^2 p^2 / 2, a Gaussian
     of precision p^2.
     """
-    return mean + mean.dtype.type(factor) * noise.astype(mean.dtype, copy=False) / inv_std
+    result = np.empty_like(mean) if out is None else out
+    np.copyto(result, noise)
+    result *= mean.dtype.type(factor)
+    result /= inv_std
+    result += mean
+    return result
 
 
 @dataclass
@@ -35,6 +42,7 @@ class Outlet:
     inv_std: str | None = None
     factor: float = 1.0
     _land: np.ndarray | None = None
+    _sampled: np.ndarray | None = None
 
     def take_static(self) -> None:
         """Read the mask, after it has arrived."""
@@ -50,12 +58,16 @@ class Outlet:
         """Write the output of the network's `call` (counted from the start of the experiment) to the target."""
         value = results[self.name]
         if self.noise is not None and self.inv_std is not None:
-            drawn = self.noise.at(call)
             if self.factor:
-                value = sample(value, drawn, results[self.inv_std], self.factor)
-        if self.margin:
-            moved = self.point != self.wanted
-            value = to_point(value, self.point, self.wanted) if moved else value[:, 1:-1, 1:-1]
-        self.target[...] = value
+                if self._sampled is None:
+                    self._sampled = np.empty(value.shape, value.dtype)
+                drawn = self.noise.at(call)
+                value = sample(value, drawn, results[self.inv_std], self.factor, self._sampled)
+            elif self.noise.time == "ar1":  # its memory goes on, for a restart with another factor
+                self.noise.at(call)
+        if self.margin and self.point != self.wanted:
+            to_point(value, self.point, self.wanted, out=self.target)
+        else:
+            self.target[...] = value[:, 1:-1, 1:-1] if self.margin else value
         if self._land is not None:
             np.copyto(self.target, 0.0, where=self._land)

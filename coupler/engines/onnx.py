@@ -14,6 +14,7 @@ from coupler.engines.base import contract_in_onnx
 from coupler.engines.devices import PROVIDERS, onnx_device, split
 from coupler.engines.failures import load_failed, run_failed
 from coupler.engines.precision import check_precision, error_note
+from coupler.engines.selftest import sample
 from coupler.engines.tensors import Specs, Tensors, channels
 from coupler.errors import HaloclineError
 
@@ -57,6 +58,9 @@ class OnnxEngine:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # ocean ranks share the cores
+        # The pattern is one more block, as large as all tensors: GZ21 on 182 x 149 takes 58 MB with it and 50 without, at the
+        # same speed; graphs of many small nodes are 8 % faster with it.
+        options.enable_mem_pattern = not self.contract.stacked
         options.log_severity_level = 3
         self._library = f"onnxruntime {ort.__version__}"
         try:
@@ -106,6 +110,17 @@ class OnnxEngine:
         except Exception as error:
             raise run_failed(self.contract, self._library, self.device, shape, error) from None
         return self._tensors.unpack(results, shape)
+
+    def release(self) -> None:
+        """Give back memory that calls on other shapes left behind: onnxruntime's arena keeps the largest of each."""
+        if self._bound is not None:
+            return
+        inputs, noise, scalars = sample(self.contract, (1, 1, 1))
+        options = ort.RunOptions()
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        tensors = self._tensors.pack(inputs, noise, scalars)
+        self._session.run(self._names, dict(zip(self._feeds, tensors, strict=True)), options)
+        self._tensors = Tensors(self.contract)
 
     def _check_graph(self, path: Path) -> None:
         contract = self.contract

@@ -34,7 +34,7 @@ contains
 
    !> True when ln_cpl is set: read before MPI starts, because the client splits the world.
    logical function cpl_wanted()
-      integer :: jf, inum, ios, ieq
+      integer :: jf, inum, ios
       logical :: llin
       character(len=256) :: cl
       character(len=12), parameter :: clfile(2) = ['namelist_ref', 'namelist_cfg']
@@ -50,10 +50,9 @@ contains
             call lower(cl)
             cl = adjustl(cl(:index(cl//'!', '!') - 1))
             if (cl(1:1) == '&') llin = cl(2:8) == 'namrun '
-            ieq = index(cl, '=')
-            if (.not. llin .or. ieq == 0) cycle
-            if (cl(:ieq - 1) == 'ln_cpl') cpl_wanted = scan(adjustl(cl(ieq + 1:)), 't') == 1 .or. &
-            &                                          index(adjustl(cl(ieq + 1:)), '.t') == 1
+            if (.not. llin .or. index(cl, 'ln_cpl') == 0) cycle
+            cl = adjustl(cl(index(cl, 'ln_cpl') + 6:))
+            if (cl(1:1) == '=') cpl_wanted = scan(adjustl(cl(2:)), 't') == 1 .or. index(adjustl(cl(2:)), '.t') == 1
          end do
          close (inum)
       end do

@@ -9,7 +9,8 @@ import xarray as xr
 
 from coupler.errors import HaloclineError
 from coupler.handshake import PROTOCOL, parse
-from tests.consistency.conftest import KAPPA, SPINUP, coupling, same_bits
+from tests.consistency.conftest import KAPPA, OCEAN, SPINUP, coupling, merged, namelist_text, same_bits
+from tests.ocean.conftest import executable
 
 # --- Versions --------------------------------------------------------------------------------------------------------
 
@@ -220,3 +221,11 @@ def test_distances_are_those_of_the_mesh(zb20_run, tmp_path, boundary):
 def test_distances_of_another_point_are_caught(zb20_run, tmp_path):
     """The broken twin: half a cell, 20 km, off at V points."""
     assert windowed(zb20_run, tmp_path, "'t'") > 1e-11
+
+
+def test_ln_cpl_may_share_a_line(mpirun, tmp_path):
+    """The ocean looks for ln_cpl before MPI starts, with eyes of its own: it must find it wherever Fortran would."""
+    coupled = namelist_text({name: group for name, group in merged(OCEAN, coupling()).items() if name != "namrun"})
+    (tmp_path / "namelist_cfg").write_text(f"&namrun cn_exp = 'T', nn_itend = 2, ln_cpl = .true. /\n{coupled}")
+    done = mpirun(["-np", 1, executable("double"), ":", "-np", 1, "halocline", "couple", "."], np=None, cwd=tmp_path)
+    assert done.rc == 0 and (tmp_path / "halocline.coupler.json").exists(), done.text
