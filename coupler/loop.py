@@ -12,6 +12,7 @@ from coupler.engines.selftest import self_test
 from coupler.exchange import Plan, make_plan
 from coupler.grid import Box, decompose, ownership
 from coupler.handshake import Handshake
+from coupler.network import leave_on_device
 from coupler.opening import say_start
 from coupler.record import Recorder
 from coupler.settings import Settings
@@ -50,6 +51,8 @@ def couple(settings: Settings, transport: Transport | None = None) -> None:
         net.bind(received, sent, site)
         if net.chained:
             net.relay = transport.relay(chains[net.name])
+    leave_on_device(plans, wiring.networks, settings)
+    wiring.notes.extend(f"network '{net.name}': {net.note}" for net in wiring.networks if net.note)
     diagnostics = Diagnostics(settings, shake, plans, transport, boxes, wiring.networks)
     recorder = Recorder(settings, shake, plans, transport, boxes)
     tests = [self_test(net.engine) if net.engine.contract.self_test else "no self-test" for net in wiring.networks]

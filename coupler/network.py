@@ -122,7 +122,9 @@ class Network:
             if not feed.static:
                 feed.update()
         contract = self.engine.contract
-        noise = {name: source.at(call).astype(contract.dtype, copy=False) for name, source in self.stages.noise.items()}
+        noise = {
+            name: np.array(source.at(call), contract.dtype, order="C") for name, source in self.stages.noise.items()
+        }
         results = self.engine.run(self._arrays, noise, self.site.scalars(contract.scalars, kt))
         for outlet in self.stages.outlets.values():
             outlet.put(results, call)
@@ -173,4 +175,5 @@ def leave_on_device(plans: Sequence[Plan], networks: Sequence[Network], settings
     read |= set(settings.namdiag.cn_diag)
     for plan in plans:
         for landing in plan.landings:
-            landing.host = settings.namcpl.ln_record or any(name in read for name in plan.views)
+            always = plan.exchange.static or settings.namcpl.ln_record  # masks and latitudes: the guards read them
+            landing.host = always or any(name in read for name in plan.views)

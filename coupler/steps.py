@@ -111,7 +111,9 @@ class Run:
                 self.recorder.received(plan, self.first, self.transport.receive(plan, self.first))
         for net in self.all_networks:
             net.take_static()
-        self.fills = {p.exchange.number: land_fills(p, self.received, self.fill) for p in self.incoming}
+        self.fills = {
+            p.exchange.number: land_fills(p, self.received, self.fill) if p.unpacked else [] for p in self.incoming
+        }
         self.chain_fills = {name: land_fills(p, self.received, self.fill) for name, p in self.chains.items()}
         path = self.settings.namcpl.cn_rst_in
         self._check_first(path)

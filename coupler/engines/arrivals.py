@@ -65,12 +65,22 @@ class Arrivals:
     """
 
     def __init__(self, plan: Plan, device: torch.device) -> None:
-        self.plan, self.device, self.host = plan, device, True
+        self.plan, self.device, self._host = plan, device, True
         self.stack = torch.from_numpy(plan.stack).to(device, copy=True)
         self._lane = Lane(device)
-        self._here: torch.Tensor | None = None  # pinned: the messages, or the stack
+        self.here = torch.empty(0)  # pinned: the messages, or the stack
+        self.raw = self.here  # the messages on the device, and the fills
         self._first: Mapping[int, int] | None = None
         self._ready, self._fresh, self._kt = False, False, 0
+
+    @property
+    def host(self) -> bool:
+        """See Landing; without a connection it is this object that reads the stack."""
+        return self._host or self._first is None
+
+    @host.setter
+    def host(self, needed: bool) -> None:
+        self._host = needed
 
     def buffer(self, size: int) -> np.ndarray:
         """See Landing."""
@@ -79,11 +89,11 @@ class Arrivals:
     def connect(self, messages: np.ndarray, dtype: np.dtype, first: Mapping[int, int]) -> None:
         """See Landing."""
         numbers = torch.from_numpy(messages).view(kind_of(dtype))
-        self._here, self._first = numbers, first
+        self.here, self._first = numbers, first
         fields = self.plan.exchange.fields
         # After the messages lies one number for each field: its fill.
         fill = torch.tensor([self.plan.fill.get(field.name, 0.0) for field in fields], dtype=numbers.dtype)
-        self._raw = torch.cat([torch.zeros_like(numbers), fill]).to(self.device)
+        self.raw = torch.cat([torch.zeros_like(numbers), fill]).to(self.device)
 
     def arrived(self) -> None:
         """See Landing."""
@@ -94,40 +104,39 @@ class Arrivals:
         if self._ready:
             return
         self._ready = True
-        if self._first is None or self._here is None:
-            self._here = host_tensor(tuple(self.stack.shape), self.stack.dtype, self.device)
+        if self._first is None:
+            self.here = host_tensor(tuple(self.stack.shape), self.stack.dtype, self.device)
             return
         place, sign = places(self.plan, self._first)
         views, slots = {}, {}
         for number, field in enumerate(self.plan.exchange.fields):
             start = self.plan.first_level(field.name)
             views[field.name] = place[start : start + field.levels]
-            slots[field.name] = self._here.numel() + number
+            slots[field.name] = self.here.numel() + number
         numbered = replace(self.plan, stack=place, views=views)
-        for land in land_fills(numbered, received, {name: slots[name] for name in self.plan.fill}):
+        for land in land_fills(numbered, received, {n: slots[n] for n in slots if n in self.plan.fill}):
             land.apply()
         for name, view in views.items():
             view[view < 0] = slots[name]
-        kind = torch.int32 if self._raw.numel() < 2**31 else torch.int64
+        kind = torch.int32 if self.raw.numel() < 2**31 else torch.int64
         self._index = torch.from_numpy(place.ravel()).to(self.device, kind)
         self._sign = torch.from_numpy(sign).to(self.device) if (sign < 0).any() else None
-        self._cast = torch.empty_like(self._raw, dtype=self.stack.dtype)
+        self._cast = torch.empty_like(self.raw, dtype=self.stack.dtype)
 
     def load(self, kt: int) -> None:
         """Bring the stack to what has arrived up to step `kt`."""
-        assert self._here is not None
         if self._first is None:
             if kt != self._kt:
-                self._here.numpy()[...] = self.plan.stack
-                self._lane.bring(self.stack, self._here)
+                self.here.numpy()[...] = self.plan.stack
+                self._lane.bring(self.stack, self.here)
         elif self._fresh:
-            self._lane.bring(self._raw[: self._here.numel()], self._here)
+            self._lane.bring(self.raw[: self.here.numel()], self.here)
             self.gather()
         self._fresh, self._kt = False, kt
 
     def gather(self) -> None:
         """Numbers of the messages to their places in the stack: cast, index map, sign."""
-        numbers = self._raw if self._raw.dtype == self.stack.dtype else self._cast.copy_(self._raw)
+        numbers = self.raw if self.raw.dtype == self.stack.dtype else self._cast.copy_(self.raw)
         torch.index_select(numbers, 0, self._index, out=self.stack.view(-1))
         if self._sign is not None:
             self.stack.mul_(self._sign)
