@@ -27,7 +27,7 @@ module cpl_halocline
    private
 
    public :: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_abort, cpl_finalize
-   public :: cpl_stop_requested, cpl_status
+   public :: cpl_stop_requested, cpl_status, cpl_ready
 
    integer, parameter, public :: cpl_out = 1        !< the model sends this field
    integer, parameter, public :: cpl_in  = 2        !< the model receives this field
@@ -759,6 +759,25 @@ contains
          kstatus = exc(var(kfld)%nexc)%nstatus
       end if
    end function cpl_status
+
+   !> Would cpl_rcv of this field return at step kt without waiting? True between two exchanges, and when the answer is there.
+   !! A model may then take the field early; the bits that it gets do not depend on it.
+   function cpl_ready(kfld, kt) result(ld)
+      integer, intent(in) :: kfld   !< field id from cpl_var
+      integer, intent(in) :: kt     !< model step, counted as the model counts it
+      logical :: ld
+      type(t_exc), pointer :: zexc
+      integer :: ierr
+      ld = .true.
+      if (kfld < 1 .or. kfld > nvar) then
+         call fail('cpl_ready: unknown field id')
+      else if (var(kfld)%nexc > 0) then
+         zexc => exc(var(kfld)%nexc)
+         if (.not. due(zexc, kt)) return
+         call post_receive(zexc, kt)
+         if (.not. zexc%larrived .and. zexc%nmsg > 0) call MPI_Testall(zexc%nmsg, zexc%mreq, ld, MPI_STATUSES_IGNORE, ierr)
+      end if
+   end function cpl_ready
 
    !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
    function cpl_stop_requested() result(ld)

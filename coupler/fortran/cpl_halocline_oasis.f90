@@ -19,7 +19,7 @@ module cpl_halocline
    private
 
    public :: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_abort, cpl_finalize
-   public :: cpl_stop_requested, cpl_status
+   public :: cpl_stop_requested, cpl_status, cpl_ready
 
    integer, parameter, public :: cpl_out = 1        !< the model sends this field
    integer, parameter, public :: cpl_in  = 2        !< the model receives this field
@@ -600,6 +600,20 @@ contains
          kstatus = exc(var(kfld)%nexc)%nstatus
       end if
    end function cpl_status
+
+   !> Would cpl_rcv of this field return at step kt without waiting? True between two exchanges; at an exchange OASIS cannot tell.
+   !! A model may then take the field early; the bits that it gets do not depend on it.
+   function cpl_ready(kfld, kt) result(ld)
+      integer, intent(in) :: kfld   !< field id from cpl_var
+      integer, intent(in) :: kt     !< model step, counted as the model counts it
+      logical :: ld
+      ld = .true.
+      if (kfld < 1 .or. kfld > nvar) then
+         call fail('cpl_ready: unknown field id')
+      else if (var(kfld)%nexc > 0) then
+         ld = .not. due(exc(var(kfld)%nexc), kt)
+      end if
+   end function cpl_ready
 
    !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
    function cpl_stop_requested() result(ld)

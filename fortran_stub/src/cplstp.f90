@@ -5,7 +5,7 @@
 !! sides. With ln_zb20_fb also flag_u and flag_v: where a flag is above 0.5 the network gave nothing (the coupler sends zero), and
 !! the ocean adds its own closure to that face.
 module cplstp
-   use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_finalize, &
+   use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_ready, cpl_restart, cpl_finalize, &
    &  cpl_out, cpl_in
    use par_kind, only: wp
    use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpi, jpj, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
@@ -18,7 +18,7 @@ module cplstp
    use traadv, only: ln_tra
    implicit none
    private
-   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_end, dyn_cpl, tra_cpl
+   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_ready, cpl_oce_end, dyn_cpl, tra_cpl
 
    logical, public :: l_cpl = .false.        !< the run is coupled
    logical, public :: l_describe = .false.   !< print the handshake and stop
@@ -160,13 +160,30 @@ contains
       if (ln_tra) call cpl_snd(nid_t, kt, ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Kmm))
    end subroutine cpl_oce_snd
 
+   !> The tendencies of this step are there, and can be taken band by band: no wait, and no flags that ask for whole fields.
+   logical function cpl_oce_ready()
+      logical :: ll_u, ll_v, ll_t
+      ll_u = cpl_ready(nid_du, nkt)
+      ll_v = cpl_ready(nid_dv, nkt)
+      ll_t = .true.
+      if (ln_tra) ll_t = cpl_ready(nid_dt, nkt)
+      cpl_oce_ready = ll_u .and. ll_v .and. ll_t .and. .not. ln_zb20_fb
+   end function cpl_oce_ready
+
    !> Add the received momentum tendencies, and the ocean's own closure where the flags ask for it.
-   subroutine dyn_cpl(Kmm, Krhs)
-      integer, intent(in) :: Kmm, Krhs   !< time levels
-      call cpl_rcv(nid_du, nkt, zdu)
-      call cpl_rcv(nid_dv, nkt, zdv)
-      uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) = uu(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdu*umask(Nis0:Nie0, Njs0:Nje0, :)
-      vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) = vv(Nis0:Nie0, Njs0:Nje0, :, Krhs) + zdv*vmask(Nis0:Nie0, Njs0:Nje0, :)
+   subroutine dyn_cpl(Kmm, Krhs, kj1, kj2, ld_receive)
+      integer, intent(in) :: Kmm, Krhs     !< time levels
+      integer, intent(in) :: kj1, kj2      !< rows
+      logical, intent(in) :: ld_receive    !< the first rows of this step: receive before
+      integer :: j1, j2
+      if (ld_receive) then
+         call cpl_rcv(nid_du, nkt, zdu)
+         call cpl_rcv(nid_dv, nkt, zdv)
+      end if
+      j1 = kj1 - Njs0 + 1
+      j2 = kj2 - Njs0 + 1
+      uu(Nis0:Nie0, kj1:kj2, :, Krhs) = uu(Nis0:Nie0, kj1:kj2, :, Krhs) + zdu(:, j1:j2, :)*umask(Nis0:Nie0, kj1:kj2, :)
+      vv(Nis0:Nie0, kj1:kj2, :, Krhs) = vv(Nis0:Nie0, kj1:kj2, :, Krhs) + zdv(:, j1:j2, :)*vmask(Nis0:Nie0, kj1:kj2, :)
       if (.not. ln_zb20_fb) return
       call cpl_rcv(nid_fu, nkt, zfu)
       call cpl_rcv(nid_fv, nkt, zfv)
@@ -176,11 +193,13 @@ contains
    end subroutine dyn_cpl
 
    !> Add the received tracer tendency, times the now thickness.
-   subroutine tra_cpl(Kmm, Krhs)
-      integer, intent(in) :: Kmm, Krhs   !< time levels
-      call cpl_rcv(nid_dt, nkt, zdt)
-      ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Krhs) = ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Krhs) &
-      &  + zdt(:, :, 1)*tmask(Nis0:Nie0, Njs0:Nje0, 1)*e3t(Nis0:Nie0, Njs0:Nje0, 1, Kmm)
+   subroutine tra_cpl(Kmm, Krhs, kj1, kj2, ld_receive)
+      integer, intent(in) :: Kmm, Krhs     !< time levels
+      integer, intent(in) :: kj1, kj2      !< rows
+      logical, intent(in) :: ld_receive    !< the first rows of this step: receive before
+      if (ld_receive) call cpl_rcv(nid_dt, nkt, zdt)
+      ts(Nis0:Nie0, kj1:kj2, 1, jp_tem, Krhs) = ts(Nis0:Nie0, kj1:kj2, 1, jp_tem, Krhs) &
+      &  + zdt(:, kj1 - Njs0 + 1:kj2 - Njs0 + 1, 1)*tmask(Nis0:Nie0, kj1:kj2, 1)*e3t(Nis0:Nie0, kj1:kj2, 1, Kmm)
    end subroutine tra_cpl
 
    !> The last exchange is done.

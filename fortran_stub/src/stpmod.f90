@@ -13,7 +13,7 @@ module stpmod
    use dynzb20, only: dyn_zb20, ln_zb20
    use sbcmod, only: sbc, dyn_sbc, dyn_drg
    use traadv, only: ln_tra, tra_adv, tra_ldf, tra_sbc
-   use cplstp, only: l_cpl, cpl_oce_snd, dyn_cpl, tra_cpl
+   use cplstp, only: l_cpl, cpl_oce_snd, cpl_oce_ready, dyn_cpl, tra_cpl
    use oce_nxt, only: dyn_nxt, tra_nxt, nxt_atf
    use trd, only: l_trd, trd_begin, trd_dyn, trd_thk, trd_tra, trd_end, jptrd_hpg, jptrd_keg, jptrd_pvo, jptrd_ldf, jptrd_wnd, &
    &  jptrd_drg, jptrd_zb20, jptrd_cpl, jpttd_adv, jpttd_ldf, jpttd_res, jpttd_cpl
@@ -29,6 +29,7 @@ module stpmod
 
    integer, parameter :: jp_band = 24*1024   ! bytes of a 3-D field in a band; a step works on some 40 such fields
    integer, parameter :: jp_least = 8        ! least rows of a band
+   logical :: l_early = .false.               ! received tendencies are added band by band
 
 contains
 
@@ -83,9 +84,14 @@ contains
    !!
    !! Thickness of faces, transports and after thickness of a row are made once, one row ahead of the band. Of their own work
    !! arrays the terms compute the rows next to the band twice. Trends are written as whole fields: they take one band.
+   !!
+   !! Received tendencies that are there (between two exchanges, or with a lag) are added band by band. Where they must be waited
+   !! for, they come with the last band, and the network has the time of all others; the bits are the same.
    subroutine stp_bands()
       integer :: jb, j1, j2, inj
 
+      l_early = .not. l_cpl
+      if (l_cpl .and. .not. l_trd) l_early = cpl_oce_ready()
       inj = Nje0 - Njs0 + 1
       if (.not. l_trd) inj = min(inj, max(jp_band/(jpi*jpk*(storage_size(1._wp)/8)), jp_least))
       j1 = 1
@@ -96,10 +102,10 @@ contains
          call thk_adv(Nbb, Naa, max(j1, 2), j2 + 1)
          call timing_stop(jptim_dyn)
          call stp_rhs(Nbb, Nnn, Naa, Nrhs, jb, j2)
-         if (.not. l_cpl) call stp_nxt(jb, j2)
+         if (l_early) call stp_nxt(jb, j2)
          j1 = j2 + 2
       end do
-      if (l_cpl) call stp_nxt(Njs0, Nje0)   ! received tendencies come with the last band
+      if (.not. l_early) call stp_nxt(Njs0, Nje0)
    end subroutine stp_bands
 
    !> Right-hand sides, du/dt, dv/dt and d(h T)/dt, in level Krhs; e3t(Kaa) is the after thickness of the pressure term.
@@ -128,7 +134,8 @@ contains
       if (l_trd) call trd_dyn(jptrd_drg, Krhs)
       if (ln_zb20) call dyn_zb20(Kmm, Krhs, j1, j2)
       if (l_trd) call trd_dyn(jptrd_zb20, Krhs)
-      if (l_cpl .and. j2 == Nje0) call dyn_cpl(Kmm, Krhs)
+      if (l_cpl .and. l_early) call dyn_cpl(Kmm, Krhs, j1, j2, j1 == Njs0)
+      if (l_cpl .and. .not. l_early .and. j2 == Nje0) call dyn_cpl(Kmm, Krhs, Njs0, Nje0, .true.)
       if (l_trd) call trd_dyn(jptrd_cpl, Krhs)
       if (l_trd) call trd_thk()
       call timing_stop(jptim_dyn)
@@ -141,7 +148,8 @@ contains
          if (l_trd) call trd_tra(jpttd_ldf, Kmm, Krhs)
          call tra_sbc(Kbb, Kmm, Krhs, j1, j2)
          if (l_trd) call trd_tra(jpttd_res, Kmm, Krhs)
-         if (l_cpl .and. j2 == Nje0) call tra_cpl(Kmm, Krhs)
+         if (l_cpl .and. l_early) call tra_cpl(Kmm, Krhs, j1, j2, j1 == Njs0)
+         if (l_cpl .and. .not. l_early .and. j2 == Nje0) call tra_cpl(Kmm, Krhs, Njs0, Nje0, .true.)
          if (l_trd) call trd_tra(jpttd_cpl, Kmm, Krhs)
       end if
       if (l_trd) call trd_end(Kmm, Krhs, ln_tra)

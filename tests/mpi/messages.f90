@@ -3,7 +3,7 @@
 program messages
    use mpi
    use cpl_halocline, only : cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_restart, cpl_status, &
-      &                      cpl_finalize, cpl_out, cpl_in
+      &                      cpl_ready, cpl_finalize, cpl_out, cpl_in
    implicit none
    integer :: icomm, irank, isize, ierr, ia, ib, ic, id, kt, nit000, nlast, jj, iout
    real    :: a(6,4), c(6,4), d(6,4)
@@ -30,6 +30,10 @@ program messages
       a = real(kt)
       call cpl_snd(ia, kt, a(:,1:jj))
       call cpl_snd(ib, kt, a(:,1:jj))
+      if (.not. cpl_ready(id, kt)) stop 'messages: a field that nobody couples is waited for'
+      if (mod(kt - 1, 3) /= 0 .and. kt /= nit000) then
+         if (.not. cpl_ready(ic, kt)) stop 'messages: a field is waited for between two exchanges'
+      end if
       call cpl_rcv(ic, kt, c(:,1:jj))
       call cpl_rcv(id, kt, d(:,1:jj))
       if (maxval(abs(c(:,1:jj) - c(1,1))) > 0.) stop 'messages: not all of the field was delivered'
