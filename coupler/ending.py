@@ -60,3 +60,13 @@ def table(end: End) -> Table:
         )
         previous = side
     return result
+
+
+def interventions(end: End) -> list[str]:
+    """A line for each network whose guards acted: 'output.guard' and the number of cells, over all ranks and restarts."""
+    return [
+        f"guards of network '{network}' acted: {', '.join(f'{name} {count}' for name, count in counts.items())} cells; "
+        "halocline.guard.*.jsonl says where"
+        for network, counts in end["coupler"].get("guards", {}).items()
+        if counts
+    ]

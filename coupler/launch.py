@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from coupler import settings
-from coupler.ending import read_end, table
+from coupler.ending import interventions, read_end, table
 from coupler.errors import HaloclineError
 from coupler.namcouple import describe, write
 from coupler.namelist import read_groups, with_value
@@ -224,6 +224,8 @@ def run(job: Job, console: Console) -> None:
     console.print(f"run ended well after {seconds:.1f} s in {_short(job.rundir)}")
     if end:
         console.print(table(end))
+        for line in interventions(end):
+            console.print(line, highlight=False)
 
 
 def _watch(job: Job, process: subprocess.Popen, console: Console) -> None:

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from coupler import launch
 from coupler.cli import app
+from coupler.ending import interventions
 from coupler.errors import HaloclineError
 
 
@@ -85,3 +86,11 @@ def test_an_earlier_run_is_replaced_only_on_request(cfg, tmp_path):
     with pytest.raises(HaloclineError, match="--overwrite"):
         launch.prepare(cfg, 1, 1, ocean=tmp_path / "model.exe")
     launch.prepare(cfg, 1, 1, ocean=tmp_path / "model.exe", overwrite=True)
+
+
+def test_a_run_says_what_its_guards_did():
+    """Silent where nothing was done."""
+    end = {"coupler": {"guards": {"gz21": {"du.range": 3, "dv.finite": 1}, "zb20": {}}}}
+    (line,) = interventions(end)
+    assert line.startswith("guards of network 'gz21' acted: du.range 3, dv.finite 1 cells")
+    assert interventions({"coupler": {}}) == []
