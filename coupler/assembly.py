@@ -30,7 +30,7 @@ def load_networks(
             engine = load(settings, group, into, local_rank)
             networks.append(_network(group, engine, into))
         except HaloclineError as error:
-            problems.append(f"{error}\n  {group.where('cn_artefact' if group.cn_artefact else None)}.")
+            problems.append(f"{error}\n  {group.where(_switch(str(error), group))}.")
             continue
         notes += [f"network '{group.cn_name}': {note}" for note in engine.notes]
     if problems:
@@ -44,6 +44,14 @@ def load_networks(
     for net in networks:
         _drop_unread(net, into)
     return networks, notes
+
+
+def _switch(message: str, group: NamNet) -> str | None:
+    """The switch that a message about an artefact is about: one that it names and that is set, else the artefact."""
+    asked = ("cn_device", "cn_sha256", "cn_precision", "rn_maxmem")
+    usual = type(group).model_fields
+    named = [key for key in asked if key in message and getattr(group, key) != usual[key].default]
+    return named[0] if named else "cn_artefact" if group.cn_artefact else None
 
 
 def load(settings: Settings, group: NamNet, into: Mapping[str, Field], local_rank: int) -> Engine:
