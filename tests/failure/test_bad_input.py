@@ -33,7 +33,7 @@ def assert_refused(done, folder, *words, seconds=20):
         ([(NML, "cn_fields = 't'", "cn_fields = 't'\n nn_lag = 1")], ["nn_lag belongs to an exchange to the ocean"]),
         ([(NML, "cn_artefact = 'laplacian.py'", "cn_artefact = 'laplacian.py'\n cn_inputs = 't=t(3)'")], ["levels 3 to 3"]),
         ([(NML, "cn_artefact = 'laplacian.py'", "cn_artefact = 'laplacian.py'\n cn_inputs = 't:t'")], ["has the entry 't:t'"]),
-        ([(NML, "cn_artefact = 'laplacian.py'", "cn_artefact = 'laplacian.py'\n cn_sha256 = 'abc'")], ["another file", "cn_sha256)"]),
+        ([(NML, "cn_artefact = 'laplacian.py'", "cn_artefact = 'laplacian.py'\n cn_sha256 = 'abc'")], ["another", "cn_sha256)"]),
         ([(NML, "cn_artefact = 'laplacian.py'", "cn_artefact = 'laplacian.py'\n cn_device = 'cuda'")], ["'cuda'", "cn_device)"]),
         ([(NML, "cn_dir    = 'to_ocean'", "cn_dir='to_ocean', rn_period=5000.")], ["5000 s is not a multiple", "3600 s"]),
         ([(NML, "&namcpl", "&namcpl\n nn_nx = 21")], ["nn_nx = 21 in the namelist, 20 in the ocean", "line 3"]),
