@@ -202,10 +202,12 @@ def pyoasis(path: Annotated[bool, typer.Option("--path", help="print the folder 
 
 @app.command()
 def reference() -> None:
-    """Print every switch of the coupler with its default, as a namelist."""
+    """Print every switch with its default, as a namelist: the coupler's, and those of other installed packages."""
     from coupler import settings
 
     print(settings.reference_text(), end="")
+    for extension in entry_points(group="halocline.reference"):
+        print(extension.load()(), end="")
 
 
 def main() -> None:

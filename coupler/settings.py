@@ -1,5 +1,6 @@
 """Every namelist switch of the coupler: one typed table per group, read from `namelist_cfg` and checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -11,6 +12,7 @@ from coupler.namelist import Group, distance, read_groups
 
 # Groups of NEMO whose names come within two letters of ours; they are left alone.
 NEMO_NEIGHBOURS = {
+    "namdia",
     "namctl",
     "namnc4",
     "nammpp",
@@ -38,7 +40,7 @@ def _no_empty(value: list[str]) -> list[str]:
 Names = Annotated[list[str], BeforeValidator(lambda value: _no_empty(_as_list(value)))]
 
 
-class _Group(BaseModel):
+class NamGroup(BaseModel):
     """A namelist group: unknown keys are errors, values never change."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
@@ -51,7 +53,7 @@ class _Group(BaseModel):
         return self._group.where(key)
 
 
-class NamCpl(_Group):
+class NamCpl(NamGroup):
     """The coupling as a whole."""
 
     cn_transport: Literal["mpi", "oasis"] = Field("mpi", description="how exchanges travel: 'mpi' or 'oasis'")
@@ -76,7 +78,7 @@ class NamCpl(_Group):
     cn_boundary: str = Field("", description="edges of the grid, checked against the ocean; '': take the ocean's")
 
 
-class NamExc(_Group):
+class NamExc(NamGroup):
     """One exchange: fields that travel together (repeat the group for each)."""
 
     cn_name: str = Field(min_length=1, description="name of the exchange, used in messages")
@@ -93,7 +95,7 @@ class NamExc(_Group):
     nn_halo: int = Field(-1, ge=-1, description="cells around each subdomain; -1: the largest radius of the networks")
 
 
-class NamNet(_Group):
+class NamNet(NamGroup):
     """One network (repeat the group for each)."""
 
     cn_name: str = Field(min_length=1, description="name of the network, used in messages")
@@ -172,7 +174,7 @@ class NamNet(_Group):
     )
 
 
-class NamDiag(_Group):
+class NamDiag(NamGroup):
     """What the coupler writes and shows."""
 
     rn_diag: float = Field(0.0, ge=0, description="period of the records in the diagnostics file; 0: no file [s]")
@@ -192,7 +194,7 @@ class Settings:
     namdiag: NamDiag
 
 
-GROUPS: dict[str, type[_Group]] = {"namcpl": NamCpl, "namexc": NamExc, "namnet": NamNet, "namdiag": NamDiag}
+GROUPS: dict[str, type[NamGroup]] = {"namcpl": NamCpl, "namexc": NamExc, "namnet": NamNet, "namdiag": NamDiag}
 
 
 def config_file(cfg: Path) -> Path:
@@ -207,12 +209,12 @@ def load(cfg: Path) -> Settings:
     """
     path = config_file(cfg)
     problems: list[str] = []
-    found: dict[str, list[_Group]] = {name: [] for name in GROUPS}
+    found: dict[str, list[NamGroup]] = {name: [] for name in GROUPS}
     for group in read_groups(path):
         if group.name in GROUPS:
-            model = _read(group, problems)
-            if model is not None:
-                found[group.name].append(model)
+            values = read_group(group, GROUPS[group.name], problems)
+            if values is not None:
+                found[group.name].append(values)
         elif group.name not in NEMO_NEIGHBOURS:
             near = [name for name in GROUPS if distance(group.name, name) <= 2]
             if near:
@@ -234,9 +236,8 @@ def load(cfg: Path) -> Settings:
     )
 
 
-def _read(group: Group, problems: list[str]) -> _Group | None:
+def read_group(group: Group, model: type[NamGroup], problems: list[str]) -> NamGroup | None:
     """One group as its model; problems are added as sentences."""
-    model = GROUPS[group.name]
     keys = {key.lower(): key for key in model.model_fields}
     try:
         values = group.values()
@@ -266,7 +267,7 @@ def _read(group: Group, problems: list[str]) -> _Group | None:
     return result
 
 
-def _sentence(group: Group, model: type[_Group], entry: Any) -> str:
+def _sentence(group: Group, model: type[NamGroup], entry: Any) -> str:
     """What, got, allowed, where for one error of pydantic."""
     key = str(entry["loc"][0])
     meaning = model.model_fields[key].description
@@ -277,7 +278,7 @@ def _sentence(group: Group, model: type[_Group], entry: Any) -> str:
     )
 
 
-def _check_names(found: dict[str, list[_Group]], problems: list[str]) -> None:
+def _check_names(found: dict[str, list[NamGroup]], problems: list[str]) -> None:
     """Names that must be unique: exchanges, networks, and a field in one exchange per direction."""
     for group in ("namexc", "namnet"):
         seen: set[str] = set()
@@ -302,10 +303,10 @@ def _check_names(found: dict[str, list[_Group]], problems: list[str]) -> None:
                 break
 
 
-def reference_text() -> str:
-    """The coupler's part of namelist_ref: every switch with default and meaning, as a namelist."""
+def reference_text(groups: Mapping[str, type[NamGroup]] | None = None) -> str:
+    """Every switch of `groups` (default: the coupler's) with default and meaning, as a namelist."""
     blocks = []
-    for name, model in GROUPS.items():
+    for name, model in (groups or GROUPS).items():
         rows = [f"!{'-' * 119}", f"&{name:<12} !   {(model.__doc__ or '').splitlines()[0]}", f"!{'-' * 119}"]
         for key, field in model.model_fields.items():
             rows.append(f"   {key:<16} = {_fortran(field):<22} ! {field.description}")
@@ -325,4 +326,6 @@ def _fortran(field: Any) -> str:
         return f"'{value}'"
     if isinstance(value, float):
         return f"{value:g}." if value == int(value) else f"{value:g}"
-    return "''" if isinstance(value, list) else str(value)
+    if isinstance(value, list):
+        return ", ".join(f"'{item}'" if isinstance(item, str) else str(item) for item in value) or "''"
+    return str(value)

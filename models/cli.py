@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 
 from coupler.errors import HaloclineError
+from models.data.commands import coarsen, truth
+from models.evaluation.commands import evaluate
+from models.training.commands import train
 
 Out = Annotated[Path, typer.Option(help="folder for the artefacts")]
 Formats = Annotated[str, typer.Option(help="formats, comma-separated: onnx, pt2, pt")]
@@ -16,9 +19,22 @@ Precisions = Annotated[str, typer.Option(help="precisions, comma-separated: f8, 
 
 
 def register(app: typer.Typer) -> None:
-    """Add `export` and `import`; called through the entry point group `halocline.commands`."""
+    """Add the commands of data, training and evaluation; called through the entry point group `halocline.commands`."""
+    app.command("truth")(truth)
+    app.command("coarsen")(coarsen)
+    app.command("train")(train)
+    app.command("evaluate")(evaluate)
+    passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
+    app.command("science", add_help_option=False, context_settings=passed_on)(science)
     app.command("export")(export)
     app.command("import")(import_)
+
+
+def science(context: typer.Context) -> None:
+    """Closures in the Fortran ocean, conventional and trained, scored against truth (scan, closures, ensemble)."""
+    from models.campaign.commands import app  # xarray and zarr take a second, which no coupler rank should pay
+
+    app(context.args or ["--help"], prog_name="halocline science")
 
 
 def export(

@@ -4,7 +4,6 @@ import importlib
 import inspect
 import io
 import logging
-import pkgutil
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,11 +28,12 @@ from coupler.engines.selftest import sample_inputs, self_test, with_stored
 from coupler.engines.tensors import Tensors
 from coupler.engines.torchscript import TorchScriptEngine
 from coupler.errors import HaloclineError
-from models import families
+from models.families.trainable import FAMILIES
 from models.onnx_tidy import name_axes, tidy
 from models.weights import read_weights
 
 DTYPES = ("f8", "f4")
+KNOWN = ("gz21", "zb20")  # from published weights, in closed form; the trained ones are FAMILIES
 FORMATS = ("onnx", "pt2")  # what is written unless asked
 ALL_FORMATS = (*FORMATS, "pt")
 NO_F8 = {"Conv", "AveragePool", "Softplus", "Erf"}  # operators that onnxruntime has on the CPU in float32 only
@@ -247,9 +247,12 @@ def _test(contract: Contract) -> SelfTest:
 
 
 def _family(name: str) -> ModuleType:
-    known = sorted(entry.name for entry in pkgutil.iter_modules(families.__path__))
-    if name not in known:
-        raise HaloclineError(f"family '{name}' is not known. Allowed: {', '.join(known)}.")
+    if name not in KNOWN and name in FAMILIES:
+        raise HaloclineError(
+            f"family '{name}' is trained. Use `halocline train CFG` with cn_family = '{name}' in &namtrain."
+        )
+    if name not in KNOWN:
+        raise HaloclineError(f"family '{name}' is not known. Allowed: {', '.join(KNOWN)}.")
     return importlib.import_module(f"models.families.{name}")
 
 

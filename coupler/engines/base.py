@@ -122,7 +122,7 @@ def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
     """The file of that path or name in `search` (run directory, then CFG), then among the shipped artefacts."""
     places = [Path(place) for place in search]
     if (zoo := _zoo()) is not None:
-        places.append(zoo)
+        places += [zoo, *sorted(place for place in zoo.iterdir() if place.is_dir())]
     for place in [Path(), *places] if Path(name).is_absolute() else places:
         if (place / name).is_file():
             return (place / name).resolve()

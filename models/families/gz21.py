@@ -1,6 +1,7 @@
 """Guillaumin and Zanna (2021): a stochastic momentum closure, mean and precision from a convolutional network.
 
-Layers and shapes are those of the published weights; `halocline import gz21 FILE` reads them.
+Layers and shapes are those of the published weights; `halocline import gz21 FILE` reads them. The form that is trained here
+(`TrainedGz21`) has layers of the user's, reads the fields of the C-grid where they are, and sees walls by masks.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, softplus
 
-from coupler.contract import SCHEMA, Contract
+from coupler.contract import SCHEMA, Contract, OutputSpec
+from models.data.statistics import Statistics
+from models.families.features import Features, Trunk
+from models.families.trainable import Trainable, crop, input_specs, output_specs, target_rms
+from models.settings import NamTrain
 
 CHANNELS = (2, 128, 64, 32, 32, 32, 32, 32, 4)
 KERNELS = (5, 5, 3, 3, 3, 3, 3, 3)
@@ -17,6 +22,9 @@ RADIUS = sum(kernel // 2 for kernel in KERNELS)  # 10
 PARTS = (1, 1, 1, 1, 1, 1, 4, 4)  # partial sums over the input channels, see PartialConv
 U_SCALE, S_SCALE = 10.0, 1e-7  # what velocities are multiplied with, and the unit of the forcing [m s-2]
 FLOOR = "final_transformation.min_value"
+CITATION = "Guillaumin and Zanna (2021), J. Adv. Model. Earth Syst. 13, doi:10.1029/2021MS002534"
+FIRST_FLOOR = 0.1  # of 1/std times the rms of the target, before training
+PRECISE = 1e4  # 1/std may lie between 1/PRECISE and PRECISE over the rms of the target
 PUBLISHED = "a3c8f9bda445fc500382294a56e481d1300cfc57a912cb4006b5e31ab81bd957"  # sha256, low-resolution version
 
 # Shapes of the state dict: convolutions are the even members of a sequence, ReLUs the odd ones.
@@ -101,7 +109,7 @@ def contract(dtype: str, sha256: str) -> Contract:
             "version": "1",
             "family": "gz21",
             "license": "MIT",
-            "citation": "Guillaumin and Zanna (2021), J. Adv. Model. Earth Syst. 13, doi:10.1029/2021MS002534",
+            "citation": CITATION,
             "trained_on": {**(known if sha256 == PUBLISHED else {"data": "not known"}), "sha256": sha256},
             "inputs": [
                 {"name": "u", "standard_name": "sea_water_x_velocity", "vector_pair": "v", **component},
@@ -126,3 +134,57 @@ def contract(dtype: str, sha256: str) -> Contract:
         },
         "family 'gz21'",
     )
+
+
+class TrainedGz21(Trainable):
+    """(n, c, J, I), fields and masks, to (n, 4 levels, nj, ni): means of du, dv [m s-2], then 1/std of both [s2 m-1].
+
+    mean = s y_0,1 and 1/std = (softplus(y_2,3) + softplus(b)) / s with s the rms of the target and b learned: the floor keeps
+    the standard deviation finite. Means are zero on land faces; 1/std is positive everywhere.
+    """
+
+    def __init__(self, train: NamTrain, levels: int, statistics: Statistics, spacing: float) -> None:
+        inputs = input_specs(train, levels, statistics)
+        features = Features(inputs, statistics, train.ln_galilean)
+        trunk = Trunk(features.channels, train.nn_width, train.nn_kernels, 4 * levels)
+        rms = target_rms(levels, statistics)
+        super().__init__(
+            "gz21",
+            inputs,
+            _with_precision(output_specs(levels, statistics), rms),
+            trunk.radius + features.crop,
+            CITATION,
+        )
+        self.features, self.trunk, self.levels = features, trunk, levels
+        self.coefficients = {"spacing": spacing}
+        self.register_buffer("rms", rms)
+        self.floor = torch.nn.Parameter(torch.tensor(FIRST_FLOOR).expm1().log())  # softplus of it is FIRST_FLOOR
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        fields = self.split(x)
+        mean, precision = self.trunk(self.features(fields)).chunk(2, dim=1)
+        wet = [crop(fields[mask], self.radius) for mask in ("umask", "vmask")]
+        means = [part * mask for part, mask in zip((mean * self.rms).split(self.levels, 1), wet, strict=True)]
+        return torch.cat([*means, (softplus(precision) + softplus(self.floor)) / self.rms], dim=1)
+
+
+def _with_precision(specs: list[OutputSpec], rms: Tensor) -> list[OutputSpec]:
+    bounds = (1.0 / (PRECISE * float(rms.max())), PRECISE / float(rms.min()))
+    means = [spec.model_copy(update={"inv_std": f"{spec.name}_inv_std"}) for spec in specs]
+    return means + [
+        OutputSpec(
+            name=f"{spec.name}_inv_std",
+            units="s2 m-1",
+            point=spec.point,
+            levels=spec.levels,
+            kind="coefficient",
+            bounds=bounds,
+        )
+        for spec in specs
+    ]
+
+
+def trainable(train: NamTrain, levels: int, statistics: Statistics, spacing: float) -> Trainable:
+    """The network with fresh weights; see `models.families.trainable.build`."""
+    return TrainedGz21(train, levels, statistics, spacing)

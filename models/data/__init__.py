@@ -1,0 +1,1 @@
+"""From fine runs to data sets: truth, coarse-graining, targets, splits, statistics."""

@@ -1,0 +1,160 @@
+"""Every namelist switch of data, training and evaluation: one typed table per group, read from `namelist_cfg` and checked."""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field
+
+from coupler.errors import HaloclineError
+from coupler.namelist import read_groups
+from coupler.settings import Names, NamGroup, config_file, read_group, reference_text
+
+G = TypeVar("G", bound=NamGroup)
+
+
+class NamTruth(NamGroup):
+    """One run of the fine ocean (repeat the group for each member); the ocean's own groups stand in the same file."""
+
+    cn_name: str = Field(min_length=1, description="name of the member, and of its folder")
+    nn_years: int = Field(10, ge=1, description="years of output, after the spin-up")
+    nn_spinup: int = Field(12, ge=0, description="years from rest that are thrown away")
+    nn_seed: int = Field(1, ge=1, description="seed of the noise on the state at rest: members differ by it")
+    cn_precision: Literal["single", "double"] = Field("single", description="build of the ocean: 'single' or 'double'")
+    rn_every: float = Field(432000.0, gt=0, description="time between states that are written [s]")
+    ln_burst: bool = Field(False, description=".true.: three states, so that tendencies can be taken (training)")
+    rn_burst_d: float = Field(
+        3200.0, gt=0, description="with ln_burst: from the middle state to the others, the coarse step [s]"
+    )
+    ln_keep: bool = Field(
+        False, description="with --coarsen: .true.: keep the fine output, too; .false.: only the coarse states"
+    )
+
+
+class NamCoarsen(NamGroup):
+    """From fine states to coarse states and targets; the ocean's groups in the same file are those of the coarse model."""
+
+    cn_source: Literal["gyre", "nemo"] = Field(
+        "gyre", description="what is read: 'gyre' (halocline truth) or 'nemo' (files)"
+    )
+    cn_truth: str = Field("", description="folder of the fine run: its members' folders for 'gyre', files for 'nemo'")
+    cn_members: Names = Field([], description="members to coarsen; '': all that are there")
+    cn_mesh: str = Field(
+        "mesh_mask.nc", description="'nemo': the mesh_mask or domain_cfg file, in the folder cn_truth or a full path"
+    )
+    cn_files: Names = Field([], description="'nemo': file patterns; '': all .nc files of the folder")
+    cn_names: Names = Field([], description="'nemo': 'name=variable' where a variable is in no name table")
+    nn_factor: int = Field(4, ge=2, description="fine cells per coarse cell along i and j")
+    cn_filter: Literal["gaussian", "taper", "none"] = Field("gaussian", description="filter before the box mean")
+    rn_sigma: float = Field(
+        20000.0, ge=0, description="standard deviation of the Gaussian [m]; gcm-filters scale for 'taper'"
+    )
+    ln_target: bool = Field(True, description=".true.: the residual of the coarse model (needs states in threes)")
+    ln_advective: bool = Field(True, description=".true.: the advective target too, and the norm of the difference")
+    rn_maxmem: float = Field(1000.0, gt=0, description="memory for a piece of the work [MB]")
+
+
+class NamSplit(NamGroup):
+    """How a data set is cut into training, validation and test: contiguous blocks of time, with gaps."""
+
+    rn_train: float = Field(0.8, gt=0, lt=1, description="first part of the record, for training")
+    rn_val: float = Field(0.1, ge=0, lt=1, description="then, for validation")
+    rn_test: float = Field(0.1, ge=0, lt=1, description="and last, for the offline test; touched once")
+    rn_gap: float = Field(
+        0.0, ge=0, description="time left out between blocks [days]; 0: the measured decorrelation time"
+    )
+    cn_hold_region: Names = Field(
+        [], description="regions left out of training, 'imin:imax,jmin:jmax' in cells from 1, both ends"
+    )
+    cn_hold_data: Names = Field([], description="data sets (regimes) left out of training, scored in the test")
+
+
+class NamTrain(NamGroup):
+    """One network and how it is fitted."""
+
+    cn_name: str = Field("closure", min_length=1, description="name of the network and of its artefact")
+    cn_family: Literal["momentum_cnn", "stress", "stress_ann", "gz21"] = Field(
+        "momentum_cnn", description="family of networks"
+    )
+    cn_data: Names = Field([], description="data sets of halocline coarsen (zarr)")
+    cn_inputs: Names = Field(["u", "v", "h"], description="fields that the network reads")
+    cn_target: Literal["residual", "advective"] = Field("residual", description="which target is fitted")
+    nn_width: int = Field(32, ge=1, description="channels of the hidden layers")
+    nn_kernels: list[int] = Field([5, 3, 3, 3, 3], description="kernel sizes of the convolutions, odd")
+    cn_symmetry: Literal["none", "augment", "group"] = Field(
+        "none", description="rotations and reflections: 'augment' the data, or a network that has them ('group')"
+    )
+    ln_galilean: bool = Field(False, description=".true.: only velocity differences enter the network")
+    ln_scale: bool = Field(
+        False, description=".true.: dimensional scaling, so that the network holds at other resolutions"
+    )
+    nn_seed: int = Field(1, ge=0, description="seed of weights, shuffling and noise")
+    nn_epochs: int = Field(60, ge=1, description="passes over the training part")
+    nn_batch: int = Field(8, ge=1, description="samples of a step, over all ranks")
+    rn_lr: float = Field(2e-3, gt=0, description="largest learning rate")
+    rn_decay: float = Field(1e-4, ge=0, description="weight decay of AdamW")
+    rn_clip_grad: float = Field(0.0, ge=0, description="largest norm of the gradient; 0: any")
+    cn_loss: Literal["mse", "huber", "nll"] = Field(
+        "mse", description="'mse', 'huber', or 'nll' (Gaussian: mean and 1/std)"
+    )
+    rn_spectral: float = Field(0.0, ge=0, description="weight of the log-spectrum's error in the loss")
+    rn_tails: float = Field(0.0, ge=0, description="weight of a point: (1 + |target|/rms) to this power; 0: all equal")
+    rn_noise: float = Field(0.2, ge=0, description="white noise on the inputs: largest amplitude, in their std")
+    rn_restore: float = Field(
+        86400.0, ge=0, description="time in which the target damps that noise [s]; 0: it does not"
+    )
+    rn_ema: float = Field(
+        0.0, ge=0, lt=1, description="decay of the averaged weights that are exported; 0: the last weights"
+    )
+    nn_patience: int = Field(
+        0, ge=0, description="epochs without a better validation loss that end the training; 0: never"
+    )
+    nn_threads: int = Field(0, ge=0, description="threads of each process; 0: the machine's")
+    cn_device: str = Field("cpu", description="'cpu', 'cuda', 'cuda:N'")
+    cn_log: Literal["csv", "tensorboard"] = Field("csv", description="learning curves: 'csv' or 'tensorboard'")
+    cn_formats: Names = Field(
+        ["onnx", "pt2"], description="formats of the artefact: 'onnx', 'pt2', 'mom6' (stress_ann)"
+    )
+    cn_out: str = Field("", description="folder of the artefact; '': the run folder")
+
+
+class NamEval(NamGroup):
+    """Scores of runs against coarsened truth."""
+
+    rn_skip: float = Field(
+        360.0, ge=0, description="days dropped at the start of each run folder; data sets are used whole"
+    )
+    rn_sigma: float = Field(
+        20000.0, ge=0, description="finer runs: standard deviation of the Gaussian before the box mean [m]"
+    )
+    nn_kmax: int = Field(16, ge=1, description="largest wavenumber of the spectrum's scores [cycles per basin]")
+    nn_ktail: int = Field(9, ge=1, description="first wavenumber of the grid-scale tail [cycles per basin]")
+
+
+GROUPS: dict[str, type[NamGroup]] = {
+    "namtruth": NamTruth,
+    "namcoarsen": NamCoarsen,
+    "namsplit": NamSplit,
+    "namtrain": NamTrain,
+    "nameval": NamEval,
+}
+
+
+def load(cfg: Path, model: type[G], single: bool = True) -> list[G]:
+    """The groups of CFG (a folder that holds namelist_cfg, or the file) that belong to `model`; its defaults where none is.
+
+    HaloclineError lists every unknown key and wrong value with its line; with `single`, a second group is an error.
+    """
+    name = next(key for key, value in GROUPS.items() if value is model)
+    problems: list[str] = []
+    found = [read_group(group, model, problems) for group in read_groups(config_file(cfg)) if group.name == name]
+    if problems:
+        raise HaloclineError("\n".join(problems))
+    groups = [group for group in found if isinstance(group, model)]
+    if single and len(groups) > 1:
+        raise HaloclineError(f"group &{name} stands twice.\n  {groups[1].where()}. Keep one.")
+    return groups
+
+
+def text() -> str:
+    """The part of namelist_ref that belongs to `models`."""
+    return reference_text(GROUPS)

@@ -1,0 +1,117 @@
+"""What a training leaves: artefacts with their contract, and the draft of a card."""
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from coupler.errors import HaloclineError
+from models import export
+from models.data import store
+from models.data.statistics import Statistics
+from models.families import trainable
+from models.families.trainable import Trainable
+from models.settings import NamTrain
+from models.training import mom6
+from models.training.samples import Samples
+from models.training.scores import Score
+
+FORMATS = ("onnx", "pt2", "mom6")
+DTYPE = "f4"
+
+
+def trained_on(train: NamTrain, samples: Samples, recipe: Mapping[str, Any]) -> dict[str, str]:
+    """The contract's record: data, code and recipe."""
+    return {
+        "data": ", ".join(Path(name).stem for name in train.cn_data),
+        "sha256": samples.digest,
+        "resolution": f"{samples.spacing / 1000:g} km",
+        "samples": f"{len(samples.train)} to train, {len(samples.val)} to validate, {len(samples.test)} to test",
+        "target": train.cn_target,
+        "code": f"halocline {version('halocline')} {store.provenance({})['revision']}".strip(),
+        "seed": str(train.nn_seed),
+        "epochs": str(train.nn_epochs),
+        "loss": train.cn_loss,
+        "noise": f"{train.rn_noise:g}, restored in {train.rn_restore:g} s",
+    }
+
+
+def write(network: Trainable, train: NamTrain, numbers: Statistics, facts: dict[str, str], out: Path) -> list[Path]:
+    """NAME.onnx, NAME.pt2, NAME.nc in `out`; radius and decomposition measured, each loaded and self-tested.
+
+    HaloclineError where the measurement contradicts the contract; no file then appears.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    formats = [name for name in train.cn_formats if name != "mom6"]
+    files = []
+    with tempfile.TemporaryDirectory(dir=out, prefix=".export") as folder:
+        made: list[Path] = []
+        if formats:
+            contract = partial(trainable.contract, network, train, numbers, facts)
+            made += export.write(lambda dtype: (network, contract(dtype)), Path(folder), (DTYPE,), formats)
+        if "mom6" in train.cn_formats:
+            made.append(mom6.write(network, Path(folder) / f"{train.cn_name}.nc"))
+        for path in made:
+            target = out / f"{train.cn_name}{path.suffix}"
+            try:
+                os.replace(path, target)
+            except OSError as error:
+                raise HaloclineError(f"cannot write {target}: {error.strerror}. Make room, then run again.") from None
+            files.append(target)
+    return files
+
+
+def card(
+    network: Trainable,
+    train: NamTrain,
+    samples: Samples,
+    facts: Mapping[str, str],
+    found: Mapping[str, list[Score]],
+    files: Sequence[Path],
+    namelist: Path,
+) -> str:
+    """README.md of the artefact: what is known when the training ends; online scores are still to come."""
+    count = sum(weight.numel() for weight in network.parameters())
+    rows = [
+        f"| {part} | {one.output} | {one.r2_zero:.3f} | {one.r2_mean:.3f} | {one.correlation:.3f} | {one.rms_target:.2e} |"
+        for part, parts in found.items()
+        for one in parts
+    ]
+    facts_text = "\n".join(f"| {key} | {value} |" for key, value in facts.items())
+    return f"""# {train.cn_name}
+
+A network of the family `{network.family}`: {count} weights, radius {network.radius} cells, reads
+{", ".join(map(str, samples.channels))} and static {", ".join(spec.name for spec in network.inputs if spec.static)}, returns
+{", ".join(map(str, samples.outputs))} [m s-2]. Files: {", ".join(f"`{path.name}`" for path in files)}.
+
+## Trained on
+
+| what | value |
+|---|---|
+{facts_text}
+
+The parts are blocks of time with {samples.gap / 86400:.3g} days left out between them.
+
+## Offline
+
+R2 about zero is 1 - <(p - y)^2>/<y^2>, about the mean 1 - <(p - y)^2>/<(y - <y>)^2>, over samples and wet points, without noise.
+
+| part | output | R2 about zero | R2 about the mean | correlation | rms of target [m s-2] |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+Offline skill does not tell online skill.
+
+## Online
+
+Not scored yet.
+
+## The namelist that made it
+
+```fortran
+{namelist.read_text(encoding="utf-8").strip()}
+```
+"""

@@ -1,0 +1,25 @@
+"""The command `halocline train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from coupler.errors import HaloclineError
+
+
+def train(
+    cfg: Annotated[
+        Path, typer.Argument(help="folder that holds namelist_cfg (&namtrain, &namsplit), or the file itself")
+    ],
+    rundir: Annotated[Path | None, typer.Option(help="where to train; default runs/NAME of CFG")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="begin anew: empty the run folder first")] = False,
+) -> None:
+    """Train a network; an interrupted training goes on. `torchrun --nproc_per_node=N -m coupler.cli train CFG` for N ranks."""
+    try:
+        from models.training import fit
+    except ImportError as error:
+        raise HaloclineError(
+            f"`halocline train` needs {error.name}, which is not installed: `pip install halocline[train]`."
+        ) from None
+    fit.fit(cfg, rundir, overwrite)

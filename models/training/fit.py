@@ -1,0 +1,265 @@
+"""`halocline train`: from the namelist to a folder with weights, learning curve, scores and artefacts."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+from rich.console import Console
+
+from coupler.errors import HaloclineError
+from coupler.settings import config_file
+from models.data import statistics, store
+from models.data.statistics import Statistics
+from models.families import trainable
+from models.families.trainable import Trainable
+from models.settings import NamSplit, NamTrain, load
+from models.training import artefact, augment, checkpoint, scores
+from models.training.history import replace
+from models.training.loader import SampleData
+from models.training.losses import Loss, tail_mean
+from models.training.module import Fit, View
+from models.training.padding import Padding
+from models.training.perturb import Perturbation
+from models.training.samples import Samples, collect
+from models.training.trainer import calm, threads, trainer_of
+
+FREE = ("cn_device", "nn_threads", "cn_log", "cn_formats", "cn_out", "cn_data")  # may change when a training goes on
+
+
+@dataclass(frozen=True)
+class Setup:
+    """All that a training needs, made from the namelist and the data."""
+
+    train: NamTrain
+    samples: Samples
+    statistics: Statistics
+    network: Trainable
+    views: tuple[View, ...]
+    perturb: Perturbation | None
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.train.nn_epochs * (len(self.samples.train) // self.train.nn_batch)
+
+
+def fit(cfg: Path, rundir: Path | None = None, overwrite: bool = False, console: Console | None = None) -> Path:
+    """Train the network of CFG and write its artefacts; returns the run folder.
+
+    A training that was interrupted goes on from its last epoch, with the same weights in the end. Under torchrun every rank
+    calls this. HaloclineError for mistakes in namelist and data, and for a training that diverges.
+    """
+    console = console or Console()
+    train, parts = settings(cfg)
+    first = int(os.environ.get("RANK", "0")) == 0
+    folder = _folder(cfg, rundir, overwrite and first)
+    setup = prepare(train, parts, read(train))
+    recipe = _recipe(train, parts, setup.samples)
+    last = folder / checkpoint.LAST
+    if last.exists():
+        checkpoint.check_recipe(last, recipe)
+    if first:
+        _describe(setup, console)
+        replace(folder / "namelist_cfg", config_file(cfg).read_bytes())
+    _train(setup, folder, recipe, console)
+    if first:
+        best = train.nn_patience > 0 and (folder / checkpoint.BEST).exists()
+        setup.network.load_state_dict(checkpoint.weights(folder / (checkpoint.BEST if best else checkpoint.LAST)))
+        _finish(setup, folder, recipe, console)
+    return folder
+
+
+def settings(cfg: Path) -> tuple[NamTrain, NamSplit]:
+    """&namtrain and &namsplit of CFG. HaloclineError without &namtrain, and for switches that do not go together."""
+    if not (groups := load(cfg, NamTrain)):
+        raise HaloclineError(f"{config_file(cfg)} has no group &namtrain. Add it: it names data, network and recipe.")
+    train, parts = groups[0], (load(cfg, NamSplit) or [NamSplit()])[0]
+    if (train.cn_loss == "nll") != (train.cn_family == "gz21"):
+        raise HaloclineError(
+            f"cn_loss = '{train.cn_loss}' and cn_family = '{train.cn_family}' do not go together: gz21 returns mean and 1/std "
+            f"and needs 'nll', the others 'mse' or 'huber'.\n  {train.where('cn_loss')}."
+        )
+    if "mom6" in train.cn_formats and train.cn_family != "stress_ann":
+        raise HaloclineError(
+            f"the format 'mom6' is for cn_family = 'stress_ann', got '{train.cn_family}'.\n  {train.where('cn_formats')}."
+        )
+    for name in train.cn_formats:
+        if name not in artefact.FORMATS:
+            raise HaloclineError(
+                f"format '{name}' is not known. Allowed: {', '.join(artefact.FORMATS)}.\n  {train.where('cn_formats')}."
+            )
+    return train, parts
+
+
+def read(train: NamTrain) -> dict[str, xr.Dataset]:
+    """The data sets of cn_data by name."""
+    for name in train.cn_data:
+        if not Path(name).is_dir():
+            raise HaloclineError(
+                f"there is no data set {name}.\n  {train.where('cn_data')}. Paths count from the folder in which the command "
+                "runs; `halocline coarsen` writes data sets."
+            )
+    return {name: store.read(Path(name), ()) for name in train.cn_data}
+
+
+def prepare(train: NamTrain, parts: NamSplit, data: dict[str, xr.Dataset]) -> Setup:
+    """Samples, statistics of the training part, the network with its first weights, and what trains it."""
+    samples = collect(data, train, parts)
+    numbers = _statistics(data, samples, train)
+    network = trainable.build(train, samples.levels, numbers, samples.spacing)
+    rms = torch.tensor([numbers.rms[channel.name][channel.level] for channel in samples.outputs])
+    if not (rms > 0).all():
+        raise HaloclineError(
+            f"the target {samples.outputs[int((rms <= 0).nonzero()[0])]} is zero everywhere in the training part: there is "
+            "nothing to learn. Look at the data set; was the truth written with ln_burst = .true.?"
+        )
+    mean = tail_mean(samples.target[torch.from_numpy(samples.train)], rms, samples.wet_training, train.rn_tails)
+    views = [View(padding_of(network, samples), Loss(train, rms, samples.wet_training, mean))]
+    if train.cn_symmetry == "augment":
+        for element in augment.elements([spec.name for spec in network.inputs], samples.grid)[1:]:
+            moved = augment.landscape(samples, element)
+            turn = augment.Turn(samples.channels, samples.outputs, element)
+            views.append(View(padding_of(network, moved), Loss(train, rms, moved.wet_training, mean), turn))
+    return Setup(train, samples, numbers, network, tuple(views), _perturbation(train, samples, numbers))
+
+
+def padding_of(network: Trainable, samples: Samples) -> Padding:
+    """Padding for the network's inputs. HaloclineError for a static field that the data set lacks."""
+    fills = {spec.name: spec.fill for spec in network.inputs}
+    static = [spec for spec in network.inputs if spec.static]
+    for spec in static:
+        if spec.name not in samples.static:
+            raise HaloclineError(
+                f"the network reads the static field '{spec.name}', the data set has {', '.join(samples.static)}. "
+                "Coarsen it again, or choose another family."
+            )
+    order = [spec.name for spec in network.inputs]
+    if [spec.static for spec in network.inputs] != sorted(spec.static for spec in network.inputs):
+        raise HaloclineError(f"inputs that vary must come before static ones; the network has {', '.join(order)}.")
+    return Padding(
+        samples.grid,
+        network.radius,
+        [channel.point for channel in samples.channels],
+        samples.wet_inputs,
+        [float(fills[channel.name]) for channel in samples.channels],
+        torch.cat([samples.static[spec.name] for spec in static]),
+        [spec.point for spec in static],
+        [float(spec.fill) for spec in static],
+    )
+
+
+def _statistics(data: dict[str, xr.Dataset], samples: Samples, train: NamTrain) -> Statistics:
+    """Of the training part, without regions that are held out."""
+    names = [name for name in next(iter(data.values())).data_vars if "time" in next(iter(data.values()))[name].dims]
+    joined = xr.concat(
+        [one[names].drop_vars("time", errors="ignore") for one in data.values()], dim="time", join="override"
+    )
+    first = next(iter(data.values()))
+    rest = {str(name): first[name] for name in first.data_vars if name not in names}
+    held = xr.DataArray(samples.held[0].numpy(), dims=first["tmask"].dims[-2:])
+    masks = {mask: rest[mask].where(~held, 0) for mask in trainable.POINTS}
+    return statistics.of(joined.assign(rest | masks), samples.train, train.cn_target)
+
+
+def _perturbation(train: NamTrain, samples: Samples, numbers: Statistics) -> Perturbation | None:
+    if not train.rn_noise:
+        return None
+    variables = [trainable.VARIABLES.get(channel.name, channel.name) for channel in samples.channels]
+    std = [numbers.std[name][channel.level] for name, channel in zip(variables, samples.channels, strict=True)]
+    place = {(channel.name, channel.level): number for number, channel in enumerate(samples.channels)}
+    restored = [place.get((channel.name.removeprefix("d"), channel.level), -1) for channel in samples.outputs]
+    return Perturbation(train.rn_noise, train.rn_restore, torch.tensor(std), samples.wet_inputs, torch.tensor(restored))
+
+
+def _train(setup: Setup, folder: Path, recipe: dict[str, Any], console: Console) -> None:
+    """Run the epochs that are left."""
+    last = folder / checkpoint.LAST
+    if last.exists() and _stopped(checkpoint.read(last)):
+        return
+    module = Fit(setup.network, setup.views, setup.train, setup.steps, recipe)
+    with threads(setup.train), calm():
+        trainer = trainer_of(setup.train, folder, console)
+        data = SampleData(setup.samples, setup.train, setup.perturb, len(setup.views))
+        try:
+            trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise HaloclineError(
+                f"interrupted. The same command goes on from the last whole epoch, in {folder}."
+            ) from None
+
+
+def _finish(setup: Setup, folder: Path, recipe: dict[str, Any], console: Console) -> None:
+    """Scores, artefacts and their card."""
+    train, samples, network = setup.train, setup.samples, setup.network.eval().cpu()
+    with threads(train):
+        padding = setup.views[0].padding.cpu()
+        found = scores.scores(lambda inputs: network(padding(inputs)), samples)
+        console.print(scores.table(found))
+        out = Path(train.cn_out) if train.cn_out else folder
+        facts = artefact.trained_on(train, samples, recipe)
+        files = artefact.write(network, train, setup.statistics, facts, out)
+    replace(folder / "statistics.json", setup.statistics.to_json().encode())
+    replace(out / "scores.json", json.dumps(scores.document(found), indent=1).encode())
+    replace(
+        out / "README.md",
+        artefact.card(setup.network, train, samples, facts, found, files, config_file(folder)).encode(),
+    )
+    for path in files:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        console.print(f"{path}  {path.stat().st_size} bytes  cn_sha256 = '{digest}'", highlight=False, soft_wrap=True)
+
+
+def _describe(setup: Setup, console: Console) -> None:
+    """What is trained, in three lines."""
+    train, samples = setup.train, setup.samples
+    count = sum(weight.numel() for weight in setup.network.parameters())
+    lost = len(samples.target) - sum(
+        len(part) for part in (samples.train, samples.val, samples.test, *samples.others.values())
+    )
+    console.print(
+        f"{train.cn_name}: {train.cn_family}, {count} weights, radius {setup.network.radius}, reads "
+        f"{', '.join(map(str, samples.channels))}\n"
+        f"data: {len(samples.train)} samples to train, {len(samples.val)} to validate, {len(samples.test)} to test, {lost} in "
+        f"gaps of {samples.gap / 86400:.3g} days; grid {samples.grid.nx} x {samples.grid.ny}, sha256 {samples.digest[:12]}\n"
+        f"training: {train.nn_epochs} epochs of {len(samples.train) // train.nn_batch} steps of {train.nn_batch} samples, "
+        f"noise {train.rn_noise:g}, restored in {train.rn_restore:g} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _folder(cfg: Path, rundir: Path | None, overwrite: bool) -> Path:
+    namelist = config_file(cfg)
+    folder = (rundir or Path("runs") / namelist.resolve().parent.name).resolve()
+    if folder == namelist.resolve().parent:
+        raise HaloclineError(f"the run folder {folder} is the configuration itself. Give another one with --rundir.")
+    if folder.exists() and any(folder.iterdir()):
+        known = (folder / "namelist_cfg").exists() or (folder / checkpoint.LAST).exists()
+        if not known:
+            raise HaloclineError(
+                f"{folder} is no folder of a training (no namelist_cfg). Give another one with --rundir."
+            )
+        if overwrite:
+            shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _recipe(train: NamTrain, parts: NamSplit, samples: Samples) -> dict[str, Any]:
+    """Switches and data that decide the weights, as plain values."""
+    return {
+        **{key: value for key, value in train.model_dump().items() if key not in FREE},
+        **parts.model_dump(),
+        "data": samples.digest,
+    }
+
+
+def _stopped(state: dict[str, Any]) -> bool:
+    """Early stopping has ended this training."""
+    return any("EarlyStopping" in key and value["stopped_epoch"] > 0 for key, value in state["callbacks"].items())

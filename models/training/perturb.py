@@ -1,0 +1,59 @@
+"""Noise on the inputs with a target that restores: the network learns to damp what is not of the flow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def generator(*key: int) -> torch.Generator:
+    """A random stream that belongs to `key` (seed, epoch, sample) and to nothing else: not to ranks, batches or history."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """x + d and S - d/restore, with d = a std n, n standard normal on wet points, and a ~ U(0, amplitude) once for a sample.
+
+    std (c,) is that of each input [field units]; wet (c, ny, nx); restored (o,) is the input channel that an output drives,
+    -1 for none; restore [s], 0: the target stays. Without it the target would ask for the tendency of the true state only;
+    with it a departure from the states of the truth decays in the time `restore`.
+    """
+
+    amplitude: float
+    restore: float
+    std: Tensor
+    wet: Tensor
+    restored: Tensor
+
+    def __call__(self, inputs: Tensor, target: Tensor, streams: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
+        """Samples (n, c, ny, nx) and targets (n, o, ny, nx) [units s-1], perturbed each from its own stream; both new."""
+        noise, a = torch.empty_like(inputs), torch.empty(len(inputs), 1, 1, 1)
+        for n, stream in enumerate(streams):
+            torch.rand((1, 1, 1), generator=stream, out=a[n])
+            torch.randn(inputs.shape[1:], generator=stream, out=noise[n])
+        noise *= self.scale
+        noise *= a
+        if self.restore > 0:
+            target = target.clone()
+            target[:, self.driven] -= noise[:, self.driving] / self.restore
+        return inputs + noise, target
+
+    @cached_property
+    def scale(self) -> Tensor:
+        """Largest std of the noise (c, ny, nx), zero on land."""
+        return self.amplitude * self.std[:, None, None] * self.wet
+
+    @cached_property
+    def driven(self) -> Tensor:
+        """Outputs that drive an input."""
+        return (self.restored >= 0).nonzero()[:, 0]
+
+    @cached_property
+    def driving(self) -> Tensor:
+        """The inputs that they drive."""
+        return self.restored[self.driven]

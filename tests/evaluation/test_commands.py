@@ -1,0 +1,110 @@
+"""`halocline evaluate`: tables, files, figures, mistakes."""
+
+import csv
+import json
+
+import pytest
+import typer
+from matplotlib.image import imread
+from typer.testing import CliRunner
+
+from coupler.errors import HaloclineError
+from models.evaluation.climate import Climate
+from models.evaluation.commands import evaluate, names
+from models.evaluation.mesh import Mesh
+from models.evaluation.scores import KEYS
+from tests.evaluation.conftest import random_states, write_run
+
+app = typer.Typer()
+app.command()(evaluate)
+
+
+def run(*args):
+    return CliRunner().invoke(app, [str(arg) for arg in args], env={"COLUMNS": "80"})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Two truths as climates, a run folder, and one that blew up."""
+    place = tmp_path_factory.mktemp("evaluate")
+    mesh = Mesh.closed(32, 32, 40000.0)
+    for name, seed in (("truth_a", 1), ("truth_b", 2)):
+        Climate.from_states([random_states(mesh, 80, seed, 0.2)], mesh, name=name).save(place / f"{name}.npz")
+    write_run(place / "good", random_states(mesh, 80, 3, 0.15), mesh)
+    blown = random_states(mesh, 80, 4, 0.15)
+    blown.u[75:] = 30.0
+    write_run(place / "blown", blown, mesh)
+    hopeless = random_states(mesh, 80, 4, 0.15)
+    hopeless.u[3:] = float("nan")
+    write_run(place / "hopeless", hopeless, mesh)
+    return place
+
+
+@pytest.fixture(scope="module")
+def truths(place):
+    return ["--truth", place / "truth_a.npz", "--truth", place / "truth_b.npz"]
+
+
+def test_tables_show_floor_years_and_runs(place, truths):
+    result = run(place / "good", place / "blown", place / "hopeless", *truths)
+    assert result.exit_code == 0, result.output
+    for words in ("EKE1", "rmse", "floor: truth_a", "floor: truth_b", "years", "blown unstable", "mean of 2 truths"):
+        assert words in result.output, words
+    assert "hopeless is unstable: after 0.0 years; nothing is left of it" in result.output
+    assert "give a second, independent" in run(place / "good", "--truth", place / "truth_a.npz").output
+
+
+def test_the_first_year_is_dropped_unless_told(place, truths, tmp_path):
+    (tmp_path / "namelist_cfg").write_text("&nameval rn_skip = 100. /\n")
+    by_default = json.loads(run(place / "good", *truths, "--json").stdout)
+    told = json.loads(run(place / "good", *truths, "--json", "--cfg", tmp_path).stdout)
+    years = [found["runs"][0]["scores"]["years"] for found in (by_default, told)]
+    assert years == pytest.approx([8 * 5 / 360, 60 * 5 / 360])
+
+
+def test_files_and_figures(place, truths, tmp_path):
+    """Every figure is drawn and has something on it; a run without a state does not stop them."""
+    out = tmp_path / "out"
+    result = run(place / "good", place / "hopeless", *truths, "--baseline", place / "good", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert {file.name for file in out.iterdir()} == {
+        "scores.json", "scores.csv", "maps.png", "spectra.png", "scores.png", "climates",
+    }  # fmt: skip
+    for name in ("maps", "spectra", "scores"):
+        picture = imread(out / f"{name}.png")
+        assert min(picture.shape[:2]) > 400 and picture[..., :3].std() > 0.05
+    found = json.loads((out / "scores.json").read_text())
+    assert set(KEYS) < set(found["runs"][0]["scores"])
+    assert found["runs"][0]["scores"]["s_ke1"] == 0
+    assert [entry["stable"] for entry in found["runs"]] == [True, False]
+    assert found["runs"][1]["scores"]["eke1"] is None
+    assert len(found["floor"]) == 2
+    rows = list(csv.DictReader((out / "scores.csv").open()))
+    assert [(row["name"], row["kind"]) for row in rows] == [
+        ("truth", "truth"), ("truth_a", "floor"), ("truth_b", "floor"), ("good", "run"), ("hopeless", "run"),
+    ]  # fmt: skip
+    assert float(rows[3]["eke1"]) == pytest.approx(found["runs"][0]["scores"]["eke1"], rel=1e-5)
+    again = json.loads(run(out / "climates" / "good.npz", *truths, "--json").stdout)
+    assert again["runs"][0]["scores"]["eke1"] == pytest.approx(found["runs"][0]["scores"]["eke1"], rel=1e-5)
+
+
+def test_json_is_the_only_output(place, truths):
+    assert json.loads(run(place / "good", *truths, "--json").stdout)["runs"][0]["name"] == "good"
+
+
+def test_mistakes(place, truths, tmp_path):
+    assert run(place / "good").exit_code == 2  # no truth
+    for args, words in (
+        ((tmp_path / "none", *truths), "there is no run"),
+        ((place / "good", "--truth", tmp_path / "none.npz"), "cannot be read as a climate"),
+    ):
+        error = run(*args).exception
+        assert isinstance(error, HaloclineError) and words in str(error)
+    (tmp_path / "namelist_cfg").write_text("&nameval nn_ktail = 20 /\n")
+    error = run(place / "good", *truths, "--cfg", tmp_path).exception
+    assert isinstance(error, HaloclineError) and "nn_ktail = 20 is above nn_kmax = 16" in str(error)
+
+
+def test_runs_of_the_same_name_are_told_apart(tmp_path):
+    paths = [tmp_path / "a" / "run", tmp_path / "b" / "run", tmp_path / "c.npz"]
+    assert names(paths) == ["a/run", "b/run", "c"]
