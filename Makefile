@@ -29,6 +29,7 @@ export MKL_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 TRANSPORT ?= mpi
+JOBS      ?= 2
 PREC      ?= double
 V      := .venv/bin
 STAMP  := .venv/.halocline
@@ -37,11 +38,11 @@ say     = echo "halocline: $(1)"
 # `+` before a call of it: make then shares its jobs with the ocean's own Makefile.
 ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
 
-.PHONY: help demo test test-all lint bench fortran setup system clean distclean
+.PHONY: help demo test test-all lint bench science-closures fortran setup system clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 demo: fortran ## coupled double gyre, one simulated year, one figure; TRANSPORT=oasis: through OASIS3-MCT
 	@$(V)/halocline demo --transport $(TRANSPORT)
@@ -72,6 +73,16 @@ fortran: setup ## compile the ocean into build/double/gyre.exe and, over OASIS, 
 bench: fortran ## run each script in benchmarks/, each prints a table
 	@+$(call ocean,single)
 	@for script in benchmarks/*.py; do $(call say,$$script); $(V)/python $$script; done
+
+# What is there is not made again: truths go on where they ended, finished runs and trainings are kept.
+science-closures: fortran ## truth, coarse data, scan, three trainings, their table (two hours; JOBS=2 side by side)
+	@+$(call ocean,single)
+	@$(V)/halocline truth namelists/gyre_truth --jobs $(JOBS) --coarsen namelists/gyre_coarsen
+	@$(V)/halocline truth namelists/gyre_truth_wind --jobs $(JOBS) --coarsen namelists/gyre_coarsen_wind
+	@$(V)/halocline science scan --jobs $(JOBS) --truth runs/gyre_coarsen/a.zarr --truth runs/gyre_coarsen/b.zarr \
+	  --truth-unseen runs/gyre_coarsen_wind/a.zarr
+	@for seed in 1 2 3; do $(V)/halocline train namelists/gyre_train --seed $$seed; done
+	@$(V)/halocline science closures runs/gyre_momentum_s{1,2,3}/gyre_momentum_s?.onnx --jobs $(JOBS) --every 3,1 --extra
 
 setup: $(STAMP) ## install what is missing: Debian packages, .venv, Python packages
 

@@ -89,17 +89,6 @@ def run(
 
 
 @app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="folder for the runs and the figure")] = Path("runs/demo"),
-    transport: Annotated[str, typer.Option(help="mpi or oasis")] = "mpi",
-) -> None:
-    """Ten years of double gyre, one more alone and one with each of two networks, and a picture of the difference."""
-    from coupler import demo as demonstration
-
-    demonstration.demo(out, transport, Console())
-
-
-@app.command()
 def namcouple(
     cfg: Cfg,
     ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,

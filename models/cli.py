@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from coupler.errors import HaloclineError
 from models.data.commands import coarsen, truth
@@ -19,7 +20,8 @@ Precisions = Annotated[str, typer.Option(help="precisions, comma-separated: f8, 
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands of data, training and evaluation; called through the entry point group `halocline.commands`."""
+    """Add the demo and the commands of data, training and evaluation; called through the entry point group `halocline.commands`."""
+    app.command("demo")(demo)
     app.command("truth")(truth)
     app.command("coarsen")(coarsen)
     app.command("train")(train)
@@ -28,6 +30,20 @@ def register(app: typer.Typer) -> None:
     app.command("science", add_help_option=False, context_settings=passed_on)(science)
     app.command("export")(export)
     app.command("import")(import_)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="folder for the runs and the pictures")] = Path("runs/demo"),
+    transport: Annotated[str, typer.Option(help="mpi or oasis")] = "mpi",
+) -> None:
+    """The coarse double gyre alone and with each of three networks, and pictures of it beside the truth."""
+    try:
+        from models import demo as demonstration
+    except ImportError as error:
+        raise HaloclineError(
+            f"`halocline demo` needs {error.name}, which is not installed: `pip install halocline[train]`."
+        ) from None
+    demonstration.demo(out, transport, Console())
 
 
 def science(context: typer.Context) -> None:

@@ -1,15 +1,16 @@
 """Every namelist switch of data, training and evaluation: one typed table per group, read from `namelist_cfg` and checked."""
 
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups
 from coupler.settings import Names, NamGroup, config_file, read_group, reference_text
 
 G = TypeVar("G", bound=NamGroup)
+Numbers = Annotated[list[int], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 
 
 class NamTruth(NamGroup):
@@ -79,7 +80,7 @@ class NamTrain(NamGroup):
     cn_inputs: Names = Field(["u", "v", "h"], description="fields that the network reads")
     cn_target: Literal["residual", "advective"] = Field("residual", description="which target is fitted")
     nn_width: int = Field(32, ge=1, description="channels of the hidden layers")
-    nn_kernels: list[int] = Field([5, 3, 3, 3, 3], description="kernel sizes of the convolutions, odd")
+    nn_kernels: Numbers = Field([5, 3, 3, 3, 3], description="kernel sizes of the convolutions, odd")
     cn_symmetry: Literal["none", "augment", "group"] = Field(
         "none", description="rotations and reflections: 'augment' the data, or a network that has them ('group')"
     )

@@ -1,9 +1,12 @@
 """`halocline science`: the scan of conventional closures, and networks beside it."""
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from itertools import cycle
 from pathlib import Path
+from queue import Queue
 from typing import Annotated, Any
 
 import typer
@@ -86,6 +89,13 @@ def closures(
     jobs: Jobs = 1,
     years: Years = 20,
     timed: Timed = True,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="switch of the networks' namelist, e.g. namdyn_ldf.rn_cs4=0.03; repeat"),
+    ] = None,
+    one_core: Annotated[
+        bool, typer.Option("--one-core/--two-cores", help="ocean and coupler of a run share a core, or have one each")
+    ] = True,
     extra: Annotated[
         bool,
         typer.Option("--extra", help="also every 9 steps, 100 years of the first network, and grids of 53 and 32 km"),
@@ -105,14 +115,15 @@ def closures(
     steps = _steps(every)
     truths = {wind: truth.load(wind, keep) for wind in matrix.WINDS}
     frozen = _frozen(keep)
-    planned = matrix.under(list(truths), matrix.networks(artefact, [*steps, 9] if extra else steps, years))
+    edits = _edits(switch or [])
+    planned = matrix.under(list(truths), matrix.networks(artefact, [*steps, 9] if extra else steps, years, edits))
     if extra:
         planned += [matrix.century(artefact[0], steps[0]), *matrix.other_grids(artefact, steps[0], years)]
-    found = _scored(campaign, planned, truths, jobs, console)
+    found = _scored(campaign, planned, truths, jobs, console, one_core)
     costs = dict(frozen["cost"])
     if timed:
         designs = {
-            judge.design(row.name): row for row in reversed(cost.networks(artefact, steps))
+            judge.design(row.name): row for row in reversed(cost.networks(artefact, steps, edits))
         }  # the first of its seeds
         for one_core in (False, True):
             costs |= _costs(campaign, list(designs.values()), console, one_core)
@@ -121,7 +132,8 @@ def closures(
     files |= {file.name: file for file in artefact}
     facts = {
         "title": "# Networks in the coarse double gyre, beside conventional closures",
-        "command": f"halocline science closures {' '.join(map(str, artefact))} --every {every} --years {years}",
+        "command": f"halocline science closures {' '.join(map(str, artefact))} --every {every} --years {years}"
+        + "".join(f" --set {text}" for text in switch or []),
         "provenance": provenance(files),
     }
     _show(out, name, truths, together, costs, facts, years, console)
@@ -197,6 +209,14 @@ def _options(given: dict[str, list[Path]]) -> list[str]:
     return [f"{names[wind]} {path}" for wind, paths in given.items() for path in paths]
 
 
+def _edits(switches: Sequence[str]) -> dict[str, str]:
+    """'group.switch=value' as edits. HaloclineError for anything else."""
+    for text in switches:
+        if "=" not in text or "." not in text.partition("=")[0]:
+            raise HaloclineError(f"--set {text}: group.switch=value is needed, such as namdyn_ldf.rn_cs4=0.03.")
+    return {name: value for name, _, value in (text.partition("=") for text in switches)}
+
+
 def _steps(text: str) -> list[int]:
     """'3,1' as numbers. HaloclineError for anything else."""
     parts = [part.strip() for part in text.split(",")]
@@ -225,15 +245,31 @@ def _origin(path: Path) -> dict[str, Any]:
 
 
 def _scored(
-    campaign: runs.Campaign, planned: Sequence[matrix.Row], truths: dict[str, truth.Truth], jobs: int, console: Console
+    campaign: runs.Campaign,
+    planned: Sequence[matrix.Row],
+    truths: dict[str, truth.Truth],
+    jobs: int,
+    console: Console,
+    one_core: bool = False,
 ) -> list[dict[str, Any]]:
-    """All rows run, some side by side, and scored, in the order of the plan."""
+    """All rows run, some side by side (with one_core, each on a core of its own), and scored, in the order of the plan."""
     quiet = Console(quiet=True)
     for row in {(row.wind, row.grid, row.start): row for row in planned}.values():
         runs.start(campaign, row, quiet)
     found: dict[str, dict[str, Any]] = {}
+    cores: Queue[int | None] = Queue()
+    for _, core in zip(range(jobs), cycle(sorted(os.sched_getaffinity(0)) if one_core else [None]), strict=False):
+        cores.put(core)
+
+    def ran(row: matrix.Row) -> dict[str, Any]:
+        core = cores.get()
+        try:
+            return runs.run(campaign, row, quiet, core)
+        finally:
+            cores.put(core)
+
     with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(runs.run, campaign, row, quiet): row for row in planned}
+        waiting = {pool.submit(ran, row): row for row in planned}
         try:
             for future in _watched(waiting, console):
                 future.result()

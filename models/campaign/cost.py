@@ -8,7 +8,7 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 from rich.console import Console
 
 from coupler import launch
-from coupler.errors import HaloclineError
 from models.campaign import runs
 from models.campaign.matrix import COARSE, MIDDLE, Grid, Row
 
@@ -37,9 +36,13 @@ def conventional() -> list[Row]:
     ]
 
 
-def networks(artefacts: Sequence[Path], every: Sequence[int]) -> list[Row]:
-    """Each network with each number of steps between its calls."""
-    return [Row(f"{file.stem} every {n}", "network", artefact=file, every=n) for file in artefacts for n in every]
+def networks(artefacts: Sequence[Path], every: Sequence[int], edits: Mapping[str, str]) -> list[Row]:
+    """Each network with each number of steps between its calls. edits: of the namelist."""
+    return [
+        Row(f"{file.stem} every {n}", "network", edits=edits, artefact=file, every=n)
+        for file in artefacts
+        for n in every
+    ]
 
 
 def measured(
@@ -47,8 +50,7 @@ def measured(
 ) -> dict[str, Any]:
     """Core-seconds per simulated year of a row: wall-clock seconds times cores held (2 with a network, or 1 with one_core).
 
-    With one_core all processes are bound to one core, and yield while they wait. HaloclineError when a run fails, or when
-    there is no `taskset` for one_core.
+    With one_core all processes are bound to one core, and yield while they wait. HaloclineError when a run fails.
     """
     cores = 1 if row.artefact is None or one_core else 2
     years = _longer(row)
@@ -81,15 +83,9 @@ def _fastest(
         with tempfile.TemporaryDirectory(prefix="halocline_cost_") as scratch:
             job = runs.prepared(campaign, replace(row, days=days), console, Path(scratch) / "run")
             if one_core:
-                core = str(max(os.sched_getaffinity(0)))
-                job = replace(job, command=["taskset", "-c", core, *job.command])
+                job = runs.bound(job, max(os.sched_getaffinity(0)))
             before, began = _cpu(), time.perf_counter()
-            try:
-                launch.run(job, console)
-            except FileNotFoundError:
-                raise HaloclineError(
-                    "no `taskset` on PATH, which binds a run to one core. Install util-linux."
-                ) from None
+            launch.run(job, console)
             found.append((time.perf_counter() - began, _cpu() - before))
     return min(wall for wall, _ in found), min(cpu for _, cpu in found)
 

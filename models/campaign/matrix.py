@@ -107,14 +107,16 @@ def _scan() -> Iterator[tuple[str, str, dict[str, str]]]:
             )
 
 
-def networks(artefacts: Sequence[Path], every: Sequence[int], years: int = 20) -> list[Row]:
-    """Each network, called every so many steps; the first of these also from another initial state."""
-    rows = []
+def networks(
+    artefacts: Sequence[Path], every: Sequence[int], years: int = 20, edits: Mapping[str, str] | None = None
+) -> list[Row]:
+    """Each network, called every so many steps; the first of these also from another initial state. edits: of the namelist."""
+    rows: list[Row] = []
     for file in artefacts:
         rows += [Row(f"{file.stem} every {n}", "network", artefact=file, every=n, years=years) for n in every]
         again = f"{file.stem} every {every[0]}, start 2"
         rows.append(Row(again, "network", artefact=file, every=every[0], start=2, years=years))
-    return rows
+    return [replace(row, edits=edits or {}) for row in rows]
 
 
 def century(artefact: Path, every: int) -> Row:

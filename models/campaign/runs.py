@@ -3,10 +3,11 @@
 import hashlib
 import json
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from coupler import launch
+from coupler.artefacts.page import contract_of
+from coupler.contract import Contract
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups, with_value
 from models.campaign.matrix import EVERY, WINDS, YEAR, Grid, Row
@@ -67,7 +70,6 @@ def namelist(row: Row, path: Path) -> None:
         "namrun.ln_rstart": ".true." if row.start else ".false.",
         "namrun.cn_ocerst_in": f"'{START}'",
         "namsbc.rn_tauas": f"{WINDS[row.wind]:g}",
-        **row.edits,
     }
     if row.artefact is not None:
         period = f"{row.every * row.grid.rn_Dt:.1f}"
@@ -77,8 +79,21 @@ def namelist(row: Row, path: Path) -> None:
             "namexc:tendency.rn_period": period,
             "namnet.cn_artefact": f"'{row.artefact.name}'",
             "namnet.cn_sha256": f"'{sha256(row.artefact)}'",
+            **_fields(contract_of(row.artefact)),
         }
-    fortran(path, edits)
+    fortran(path, {**edits, **row.edits})
+
+
+def _fields(contract: Contract) -> dict[str, str]:
+    """What travels: masks and whatever else the network reads once, its state, its tendencies."""
+    static = ["tmask", "umask", "vmask"]
+    static += [field.name for field in contract.inputs if field.static and field.name not in static]
+    state = [field.name for field in contract.inputs if not field.static]
+    tendency = [field.name for field in contract.outputs if field.name not in contract.partners]
+    return {
+        f"namexc:{exchange}.cn_fields": ", ".join(f"'{name}'" for name in names)
+        for exchange, names in {"geometry": static, "state": state, "tendency": tendency}.items()
+    }
 
 
 def _grid(grid: Grid) -> dict[str, str]:
@@ -136,9 +151,22 @@ def prepared(campaign: Campaign, row: Row, console: Console, folder: Path | None
         return launch.prepare(path, 1, coupler_ranks, target, campaign.ocean, links, overwrite=True)
 
 
-def run(campaign: Campaign, row: Row, console: Console) -> dict[str, Any]:
+def bound(job: launch.Job, core: int) -> launch.Job:
+    """The job with all its processes on one core, where they yield to each other while they wait.
+
+    HaloclineError where there is no `taskset`.
+    """
+    if shutil.which("taskset") is None:
+        raise HaloclineError(
+            "no `taskset` on PATH, which binds a run to one core. Install util-linux, or use --two-cores."
+        )
+    return replace(job, command=["taskset", "-c", str(core), *job.command])
+
+
+def run(campaign: Campaign, row: Row, console: Console, core: int | None = None) -> dict[str, Any]:
     """Run a row unless it has been, with the same namelist and the same start; the record of how it ended.
 
+    core: bind a run with a network to this core; None: ocean and coupler each have one of their own.
     The record (row.json): status 'finished' or 'blew up', the day and the message of a run that blew up, wall-clock seconds,
     command, and hashes of executable, namelist, start state and network. HaloclineError for other failures (no executable, no
     MPI, no disk left).
@@ -147,6 +175,8 @@ def run(campaign: Campaign, row: Row, console: Console) -> dict[str, Any]:
     if earlier is not None and earlier["namelist"]["sha256"] == _namelist_hash(row):
         return earlier
     job = prepared(campaign, row, console)
+    if core is not None and row.artefact is not None:
+        job = bound(job, core)
     began = time.perf_counter()
     ended: dict[str, Any] = {"status": "finished"}
     try:

@@ -89,7 +89,7 @@ def short(found: Mapping[str, Any]) -> Table:
     page.add_column("run", no_wrap=True)
     for column in columns:
         page.add_column(column.header, justify="right")
-    page.add_column("core-s / year", justify="right")
+    page.add_column("core-s / year", justify="right", overflow="fold")
 
     def add(name: str, scores: Mapping[str, float], last: str = "", style: str | None = None) -> None:
         page.add_row(name, *(_cell(scores.get(column.key), column) for column in columns), last, style=style)

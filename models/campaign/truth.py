@@ -37,8 +37,9 @@ class Truth:
     def expected(self, years: float) -> dict[str, float]:
         """What sampling alone leaves between a run of so many years and the joint truth: the distances of the columns.
 
-        Root mean square of both floors, scaled from the lengths of the records. For energies and deviations, whose best value
-        is the truth's, the relative difference; for the others the score itself (1 - r for the pattern correlation).
+        Root mean square of both floors, scaled from the lengths of the records: one difference of two records, so an estimate
+        with one degree of freedom. For energies and deviations, whose best value is the truth's, the relative difference; for
+        the others the score itself (1 - r for the pattern correlation).
         """
         truth, lengths = self.values, [record.years for record in self.records]
         return {

@@ -13,6 +13,9 @@ def train(
         Path, typer.Argument(help="folder that holds namelist_cfg (&namtrain, &namsplit), or the file itself")
     ],
     rundir: Annotated[Path | None, typer.Option(help="where to train; default runs/NAME of CFG")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="in place of nn_seed; name and folder are then NAME_sSEED")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="begin anew: empty the run folder first")] = False,
 ) -> None:
     """Train a network; an interrupted training goes on. `torchrun --nproc_per_node=N -m coupler.cli train CFG` for N ranks."""
@@ -22,4 +25,4 @@ def train(
         raise HaloclineError(
             f"`halocline train` needs {error.name}, which is not installed: `pip install halocline[train]`."
         ) from None
-    fit.fit(cfg, rundir, overwrite)
+    fit.fit(cfg, rundir, overwrite, seed=seed)

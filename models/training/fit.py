@@ -49,14 +49,22 @@ class Setup:
         return self.train.nn_epochs * (len(self.samples.train) // self.train.nn_batch)
 
 
-def fit(cfg: Path, rundir: Path | None = None, overwrite: bool = False, console: Console | None = None) -> Path:
-    """Train the network of CFG and write its artefacts; returns the run folder.
+def fit(
+    cfg: Path,
+    rundir: Path | None = None,
+    overwrite: bool = False,
+    console: Console | None = None,
+    seed: int | None = None,
+) -> Path:
+    """Train the network of CFG and write its artefacts; returns the run folder. seed: in place of nn_seed, see `seeded`.
 
     A training that was interrupted goes on from its last epoch, with the same weights in the end. Under torchrun every rank
     calls this. HaloclineError for mistakes in namelist and data, and for a training that diverges.
     """
     console = console or Console()
     train, parts = settings(cfg)
+    if seed is not None:
+        train, rundir = seeded(train, seed), rundir or Path("runs") / f"{train.cn_name}_s{seed}"
     first = int(os.environ.get("RANK", "0")) == 0
     folder = _folder(cfg, rundir, overwrite and first)
     setup = prepare(train, parts, read(train))
@@ -95,6 +103,11 @@ def settings(cfg: Path) -> tuple[NamTrain, NamSplit]:
                 f"format '{name}' is not known. Allowed: {', '.join(artefact.FORMATS)}.\n  {train.where('cn_formats')}."
             )
     return train, parts
+
+
+def seeded(train: NamTrain, seed: int) -> NamTrain:
+    """The same recipe from another seed, under the name NAME_sSEED."""
+    return train.model_copy(update={"nn_seed": seed, "cn_name": f"{train.cn_name}_s{seed}"})
 
 
 def read(train: NamTrain) -> dict[str, xr.Dataset]:

@@ -86,7 +86,7 @@ def threads(train: NamTrain) -> Iterator[None]:
 
 @contextmanager
 def calm() -> Iterator[None]:
-    # Lightning's advice on workers, loggers and intervals does not fit data that lie in memory.
+    """Without Lightning's advice on workers, loggers and intervals, which does not fit data that lie in memory."""
     log = logging.getLogger("lightning.pytorch")
     level = log.level
     log.setLevel(logging.ERROR)

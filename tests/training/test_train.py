@@ -15,8 +15,9 @@ from coupler.contract import KEY, Contract
 from coupler.engines.onnx import OnnxEngine
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
+from models.settings import NamTrain
 from models.training import checkpoint, scores
-from models.training.fit import fit, prepare, read, settings
+from models.training.fit import fit, prepare, read, seeded, settings
 from models.training.module import Fit
 from tests.training.synthetic import configuration, dataset, write
 
@@ -107,6 +108,12 @@ def test_the_same_namelist_gives_the_same_bytes(place, good):
 def different(run, other, name=checkpoint.LAST):
     a, b = (checkpoint.weights(folder / name) for folder in (run, other))
     return any(not torch.equal(a[key], b[key]) for key in a)
+
+
+def test_another_seed_has_a_name_and_a_number_of_its_own():
+    train = NamTrain(cn_name="net", nn_seed=1)
+    other = seeded(train, 7)
+    assert (other.cn_name, other.nn_seed, train.nn_seed) == ("net_s7", 7, 1)
 
 
 def test_a_finished_training_only_exports(place, good):
