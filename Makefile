@@ -44,7 +44,7 @@ help: ## list the targets
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
-demo: fortran ## coupled double gyre, one simulated year, one figure; TRANSPORT=oasis: through OASIS3-MCT
+demo: fortran ## double gyre alone and with three networks, a picture beside the truth; TRANSPORT=oasis: over OASIS3-MCT
 	@$(V)/halocline demo --transport $(TRANSPORT)
 
 test: lint ## lint, then every test (builds what is missing)
@@ -72,7 +72,10 @@ fortran: setup ## compile the ocean into build/double/gyre.exe and, over OASIS, 
 
 bench: fortran ## run each script in benchmarks/, each prints a table
 	@+$(call ocean,single)
-	@for script in benchmarks/*.py; do $(call say,$$script); $(V)/python $$script; done
+	@for script in benchmarks/*.py; do \
+	  $(call say,$$script); \
+	  $(V)/python $$script $$([ $$script != benchmarks/coarsen.py ] || echo --quick); \
+	done
 
 # What is there is not made again: truths go on where they ended, finished runs and trainings are kept.
 science-closures: fortran ## truth, coarse data, scan, three trainings, their table (two hours; JOBS=2 side by side)

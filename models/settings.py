@@ -103,6 +103,15 @@ class NamTrain(NamGroup):
     rn_restore: float = Field(
         86400.0, ge=0, description="time in which the target damps that noise [s]; 0: it does not"
     )
+    rn_amplify: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="departures from the mean state, stretched by up to this part, shrunk by up to half of it",
+    )
+    rn_amplify_restore: float = Field(
+        5184000.0, gt=0, description="time in which the target takes that stretching back [s]"
+    )
     rn_ema: float = Field(
         0.0, ge=0, lt=1, description="decay of the averaged weights that are exported; 0: the last weights"
     )

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from coupler import launch
 from coupler.errors import HaloclineError
 from models.campaign import cost, forecast, judge, matrix, rows, runs, table, truth
+from models.console import console as open_console
 from models.data.store import provenance
 from models.evaluation.climate import Climate
 from models.evaluation.figures import draw_all
@@ -57,7 +58,7 @@ def scan(
 
     Without --truth they are scored against the statistics of the truth that are kept with the frozen numbers.
     """
-    console = Console()
+    console = open_console()
     campaign = runs.Campaign(out, ocean)
     given = {"trained": data or [], "unseen": unseen or []}
     truths = {wind: truth.read(wind, paths) if paths else truth.load(wind, keep) for wind, paths in given.items()}
@@ -107,7 +108,7 @@ def closures(
 
     The table goes to the folder of the runs: NAME.md, NAME.json, NAME.csv; the figures to NAME_trained and NAME_unseen there.
     """
-    console = Console()
+    console = open_console()
     campaign = runs.Campaign(out, ocean)
     for file in artefact:
         if not file.is_file():
@@ -183,7 +184,7 @@ def ensemble(
         table.line(["---"] * len(keys)),
         *(table.line([f"{line[key]:.3g}" for key in keys]) for line in lines),
     ]
-    console = Console()
+    console = open_console()
     console.print(Markdown("\n".join(page)))
     console.print(f"table: {path}", highlight=False)
 

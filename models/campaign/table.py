@@ -86,10 +86,10 @@ def short(found: Mapping[str, Any]) -> Table:
     keys = ("eke1", "eke2", "eta_rmse", "sd_eta", "logspec", "tail")
     columns = [next(column for column in COLUMNS if column.key == key) for key in keys]
     page = Table(title=f"under {WIND_WORDS[found['wind']]}", box=SIMPLE)
-    page.add_column("run", no_wrap=True)
+    page.add_column("run", overflow="fold")
     for column in columns:
-        page.add_column(column.header, justify="right")
-    page.add_column("core-s / year", justify="right", overflow="fold")
+        page.add_column(column.header, justify="right", no_wrap=True)
+    page.add_column("core-s / year", justify="right", overflow="fold", min_width=6)
 
     def add(name: str, scores: Mapping[str, float], last: str = "", style: str | None = None) -> None:
         page.add_row(name, *(_cell(scores.get(column.key), column) for column in columns), last, style=style)

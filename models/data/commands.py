@@ -9,9 +9,9 @@ from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from coupler.errors import HaloclineError
+from models.console import console as open_console
 
 if TYPE_CHECKING:
     from models.settings import NamCoarsen
@@ -35,7 +35,7 @@ def truth(
     from models.data import plan as plans
     from models.data import truth as fine
 
-    console = Console()
+    console = open_console()
     place = out if out is not None else Path("runs") / config_file(cfg).resolve().parent.name
     with _ended_by_sigterm():
         plan = None if coarsen is None else plans.load(coarsen, place, None)
@@ -58,7 +58,7 @@ def coarsen(
     from models.data import coarsen as coarsening
     from models.data import plan as plans
 
-    console = Console()
+    console = open_console()
     group = next(iter(settings.load(cfg, settings.NamCoarsen)), None)
     if group is not None and group.cn_source == "nemo":
         _coarsen_nemo(cfg, group, truth, out)

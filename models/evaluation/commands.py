@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from coupler.errors import HaloclineError
+from models.console import console as open_console
 from models.settings import NamEval, load
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def evaluate(
     if json:
         print(report.json_text(), end="")
     else:
-        report.show(Console())
+        report.show(open_console())
     if out is not None:
         from models.evaluation.figures import draw_all
 

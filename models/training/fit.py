@@ -14,6 +14,7 @@ from rich.console import Console
 
 from coupler.errors import HaloclineError
 from coupler.settings import config_file
+from models.console import console as open_console
 from models.data import statistics, store
 from models.data.statistics import Statistics
 from models.families import trainable
@@ -25,7 +26,7 @@ from models.training.loader import SampleData
 from models.training.losses import Loss, tail_mean
 from models.training.module import Fit, View
 from models.training.padding import Padding
-from models.training.perturb import Perturbation
+from models.training.perturb import Amplification, Perturbation
 from models.training.samples import Samples, collect
 from models.training.trainer import calm, threads, trainer_of
 
@@ -61,7 +62,7 @@ def fit(
     A training that was interrupted goes on from its last epoch, with the same weights in the end. Under torchrun every rank
     calls this. HaloclineError for mistakes in namelist and data, and for a training that diverges.
     """
-    console = console or Console()
+    console = console or open_console()
     train, parts = settings(cfg)
     if seed is not None:
         train, rundir = seeded(train, seed), rundir or Path("runs") / f"{train.cn_name}_s{seed}"
@@ -181,13 +182,19 @@ def _statistics(data: dict[str, xr.Dataset], samples: Samples, train: NamTrain) 
 
 
 def _perturbation(train: NamTrain, samples: Samples, numbers: Statistics) -> Perturbation | None:
-    if not train.rn_noise:
+    if not train.rn_noise and not train.rn_amplify:
         return None
     variables = [trainable.VARIABLES.get(channel.name, channel.name) for channel in samples.channels]
     std = [numbers.std[name][channel.level] for name, channel in zip(variables, samples.channels, strict=True)]
     place = {(channel.name, channel.level): number for number, channel in enumerate(samples.channels)}
     restored = [place.get((channel.name.removeprefix("d"), channel.level), -1) for channel in samples.outputs]
-    return Perturbation(train.rn_noise, train.rn_restore, torch.tensor(std), samples.wet_inputs, torch.tensor(restored))
+    amplify = None
+    if train.rn_amplify:
+        mean = samples.inputs[torch.from_numpy(samples.train)].mean(0)
+        amplify = Amplification(train.rn_amplify, train.rn_amplify_restore, mean)
+    return Perturbation(
+        train.rn_noise, train.rn_restore, torch.tensor(std), samples.wet_inputs, torch.tensor(restored), amplify
+    )
 
 
 def _train(setup: Setup, folder: Path, recipe: dict[str, Any], console: Console) -> None:

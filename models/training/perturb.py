@@ -16,12 +16,30 @@ def generator(*key: int) -> torch.Generator:
 
 
 @dataclass(frozen=True)
+class Amplification:
+    """x + b (x - mean) and (1 + b) S - b (x - mean)/restore, with b ~ U(-amplitude/2, amplitude) once for a sample.
+
+    mean (c, ny, nx) of the training states, restore [s]. A state of more energy than the truth's is answered by more of the same
+    forcing, and by damping, one of less by the opposite: the energy of a coupled run stays where the truth has it.
+    """
+
+    amplitude: float
+    restore: float
+    mean: Tensor
+
+    def __call__(self, inputs: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        """Departures b (x - mean) (n, c, ny, nx) of states, b (n, 1, 1, 1) in 0 to 1, and the factor 1 + b of the target."""
+        b = (1.5 * b - 0.5) * self.amplitude
+        return b * (inputs - self.mean), 1.0 + b
+
+
+@dataclass(frozen=True)
 class Perturbation:
     """x + d and S - d/restore, with d = a std n, n standard normal on wet points, and a ~ U(0, amplitude) once for a sample.
 
     std (c,) is that of each input [field units]; wet (c, ny, nx); restored (o,) is the input channel that an output drives,
     -1 for none; restore [s], 0: the target stays. Without it the target would ask for the tendency of the true state only;
-    with it a departure from the states of the truth decays in the time `restore`.
+    with it a departure from the states of the truth decays in the time `restore`. amplify: before the noise.
     """
 
     amplitude: float
@@ -29,9 +47,15 @@ class Perturbation:
     std: Tensor
     wet: Tensor
     restored: Tensor
+    amplify: Amplification | None = None
 
     def __call__(self, inputs: Tensor, target: Tensor, streams: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
         """Samples (n, c, ny, nx) and targets (n, o, ny, nx) [units s-1], perturbed each from its own stream; both new."""
+        if self.amplify is not None:
+            b = torch.stack([torch.rand((1, 1, 1), generator=stream) for stream in streams])
+            departure, factor = self.amplify(inputs, b)
+            inputs, target = inputs + departure * self.wet, target * factor
+            target[:, self.driven] -= departure[:, self.driving] / self.amplify.restore
         noise, a = torch.empty_like(inputs), torch.empty(len(inputs), 1, 1, 1)
         for n, stream in enumerate(streams):
             torch.rand((1, 1, 1), generator=stream, out=a[n])

@@ -3,7 +3,7 @@
 import torch
 
 from models.training.loader import Drawn, Key
-from models.training.perturb import Perturbation, generator
+from models.training.perturb import Amplification, Perturbation, generator
 from models.training.samples import collect
 from tests.training.synthetic import dataset, switches
 
@@ -63,3 +63,35 @@ def test_noise_belongs_to_seed_epoch_and_sample():
     for other in (drawn(4, [9]), drawn(3, [9], seed=2)):
         assert not torch.equal(together[1], other[0])
     assert not torch.equal(together[0] - samples.inputs[5], together[1] - samples.inputs[9])
+
+
+def stretched(restore=60 * DAY, sign=1):
+    """A state whose departures from the mean were stretched, and what the target then asks for."""
+    wet = torch.ones(2, 40, 50, dtype=torch.bool)
+    mean = torch.full((2, 40, 50), 0.1)
+    amplify = Amplification(0.4, sign * restore, mean)
+    p = Perturbation(0.0, DAY, torch.ones(2), wet, torch.tensor([0, 1]), amplify)
+    inputs, target = torch.randn(200, 2, 40, 50), torch.zeros(200, 2, 40, 50)
+    found, asked = p(inputs, target, [generator(n) for n in range(200)])
+    return inputs - mean, found - mean, asked
+
+
+def test_stretched_states_come_back():
+    """Stepping the target for the restoring time gives the state back; the wrong sign doubles the departure."""
+    before, after, asked = stretched()
+    assert torch.allclose(after + 60 * DAY * asked, before, atol=1e-4)
+    _, wrong, asked = stretched(sign=-1)
+    assert not torch.allclose(wrong + 60 * DAY * asked, before, atol=1e-4)
+
+
+def test_stretching_is_once_for_a_state_and_more_often_up_than_down():
+    before, after, _ = stretched()
+    b = (after * before).sum((1, 2, 3)) / before.square().sum((1, 2, 3)) - 1
+    assert torch.allclose(after, (1 + b)[:, None, None, None] * before, atol=1e-5)
+    assert -0.2 <= b.min() < -0.15 and 0.35 < b.max() <= 0.4
+
+
+def test_the_forcing_is_stretched_with_the_state():
+    amplify = Amplification(0.4, DAY, torch.zeros(1, 4, 4))
+    departure, factor = amplify(torch.ones(1, 1, 4, 4), torch.ones(1, 1, 1, 1))
+    assert torch.allclose(departure, torch.tensor(0.4)) and torch.allclose(factor, torch.tensor(1.4))
