@@ -36,6 +36,9 @@ def trained_on(train: NamTrain, samples: Samples, recipe: Mapping[str, Any]) -> 
         "epochs": str(train.nn_epochs),
         "loss": train.cn_loss,
         "noise": f"{train.rn_noise:g}, restored in {train.rn_restore:g} s",
+        "stretching": f"{train.rn_amplify:g}, restored in {train.rn_amplify_restore:g} s"
+        if train.rn_amplify
+        else "none",
     }
 
 
