@@ -492,6 +492,7 @@ def peak(folder: Path, maxmem: float) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.slow
 def test_files_larger_than_the_memory_that_is_allowed(tmp_path):
     """190 MB of fields with rn_maxmem = 130 MB; benchmarks/coarsen.py does it with gigabytes and a limited address space.
 
