@@ -21,14 +21,13 @@ def write(folder, formats, **switches):
 @pytest.mark.parametrize(
     ("switches", "formats"),
     [
-        ({"nn_width": 32, "nn_kernels": [5, 3, 3, 3, 3]}, ["onnx", "pt2"]),
-        ({"ln_galilean": True, "ln_scale": True}, ["onnx"]),
-        ({"cn_family": "stress"}, ["onnx"]),
-        ({"cn_family": "stress_ann"}, ["onnx"]),
-        ({"cn_family": "gz21"}, ["onnx", "pt2"]),
-        ({"cn_symmetry": "group", "nn_kernels": [3]}, ["onnx"]),
+        pytest.param({"nn_width": 32, "nn_kernels": [5, 3, 3, 3, 3]}, ["onnx", "pt2"], id="momentum_cnn"),
+        pytest.param({"cn_family": "stress"}, ["onnx"], id="stress"),
+        pytest.param({"cn_family": "gz21"}, ["onnx", "pt2"], id="gz21"),
+        pytest.param({"ln_galilean": True, "ln_scale": True}, ["onnx"], id="galilean", marks=pytest.mark.slow),
+        pytest.param({"cn_family": "stress_ann"}, ["onnx"], id="stress_ann", marks=pytest.mark.slow),
+        pytest.param({"cn_symmetry": "group", "nn_kernels": [3]}, ["onnx"], id="group", marks=pytest.mark.slow),
     ],
-    ids=["momentum_cnn", "galilean", "stress", "stress_ann", "gz21", "group"],
 )
 def test_artefact_is_the_network(tmp_path, switches, formats):
     """It loads, passes its self-test and gives torch's numbers; cut fields have the bits of the whole (onnx)."""

@@ -96,6 +96,7 @@ def test_the_folder_says_what_happened(good):
     assert not [path for path in good.iterdir() if "part" in path.name or path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_the_same_namelist_gives_the_same_bytes(place, good):
     again = trained(place, "again", more="cn_formats = 'onnx', 'pt2'")
     for name in ("tiny.onnx", "tiny.pt2"):
