@@ -78,7 +78,7 @@ bench: fortran ## run each script in benchmarks/, each prints a table
 	done
 
 # What is there is not made again: truths go on where they ended, finished runs and trainings are kept.
-science-closures: fortran ## truth, coarse data, scan, three trainings, their table (two hours; JOBS=2 side by side)
+science-closures: fortran ## truth, coarse data, scan, three trainings, their table (two hours, estimated; JOBS=2 side by side)
 	@+$(call ocean,single)
 	@$(V)/halocline truth namelists/gyre_truth --jobs $(JOBS) --coarsen namelists/gyre_coarsen
 	@$(V)/halocline truth namelists/gyre_truth_wind --jobs $(JOBS) --coarsen namelists/gyre_coarsen_wind
