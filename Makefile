@@ -38,7 +38,7 @@ say     = echo "halocline: $(1)"
 # `+` before a call of it: make then shares its jobs with the ocean's own Makefile.
 ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
 
-.PHONY: help demo test test-all lint bench science-closures fortran setup system clean distclean
+.PHONY: help demo test test-all lint bench science-closures science-bias fortran setup system clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -86,6 +86,13 @@ science-closures: fortran ## truth, coarse data, scan, three trainings, their ta
 	  --truth-unseen runs/gyre_coarsen_wind/a.zarr
 	@for seed in 1 2 3; do $(V)/halocline train namelists/gyre_train --seed $$seed; done
 	@$(V)/halocline science closures runs/gyre_momentum_s{1,2,3}/gyre_momentum_s?.onnx --jobs $(JOBS) --every 3,1 --extra
+
+science-bias: fortran ## truth, increments, trainings, free runs of three twins, second round, their table (JOBS=2 side by side)
+	@+$(call ocean,single)
+	@$(V)/halocline truth namelists/gyre_truth --jobs $(JOBS) --coarsen namelists/gyre_coarsen
+	@$(V)/halocline truth namelists/gyre_truth_season --jobs $(JOBS) --coarsen namelists/gyre_coarsen_season
+	@$(V)/halocline science bias --jobs $(JOBS)
+	@$(V)/halocline science bias --jobs $(JOBS) --twin season --method insert --recycle none --no-closure --name bias_season
 
 setup: $(STAMP) ## install what is missing: Debian packages, .venv, Python packages
 

@@ -5,7 +5,8 @@ from typing import Protocol
 
 from coupler.contract import Contract, InputSpec, OutputSpec
 from coupler.errors import HaloclineError
-from coupler.units import normalise_units, unit_factor
+from coupler.increments import as_tendency, window_words
+from coupler.units import normalise_units, per_second, unit_factor
 
 
 class FieldInfo(Protocol):
@@ -81,7 +82,7 @@ def _compare(
             fix = "Send it in an exchange and name it among the network's inputs." if role == "input" else "Receive it."
             problems.append(f"{what} ({spec.units}, {spec.point} point) is not connected; connected: {have}. {fix}")
             continue
-        problems += _units_problem(what, spec, field)
+        problems += _units_problem(what, spec, field, contract)
         if field.point != spec.point and (spec.interpolate == "none" or "W" in (field.point, spec.point)):
             problems.append(
                 f"{what} is on the {spec.point} point, the model's field '{field.name}' on the {field.point} point. "
@@ -95,15 +96,39 @@ def _compare(
     return problems
 
 
-def _units_problem(what: str, spec: InputSpec | OutputSpec, field: FieldInfo) -> list[str]:
+def _units_problem(what: str, spec: InputSpec | OutputSpec, field: FieldInfo, contract: Contract) -> list[str]:
+    sent = as_tendency(spec, contract) if isinstance(spec, OutputSpec) else spec
     try:
-        if normalise_units(field.units) == normalise_units(spec.units):
+        if normalise_units(field.units) == normalise_units(sent.units):
             return []
-        factor = unit_factor(field.units, spec.units)
+        factor = unit_factor(field.units, sent.units)
+        mixed = _mixed_up(what, spec, field, contract) if isinstance(spec, OutputSpec) else ""
     except HaloclineError as error:
         return [f"{what}: the model's field '{field.name}': {error}"]
+    if mixed:
+        return [mixed]
+    if sent is not spec:
+        what += f", an increment of '{spec.units}' per window,"
     if factor is None:
         fix = "They measure different things: connect another field."
     else:
         fix = f"Multiply the model's field by {factor:g} before sending it; nothing is converted."
-    return [f"{what} is in '{spec.units}', the model's field '{field.name}' in '{field.units}'. {fix}"]
+    return [f"{what} is in '{sent.units}', the model's field '{field.name}' in '{field.units}'. {fix}"]
+
+
+def _mixed_up(what: str, spec: OutputSpec, field: FieldInfo, contract: Contract) -> str:
+    """What is wrong where an increment and a tendency were taken for each other; '' where they were not."""
+    if spec.kind == "increment" and contract.window and unit_factor(field.units, spec.units) is not None:
+        return (
+            f"{what} is an increment, '{spec.units}' per {window_words(contract.window)}, which the coupler delivers as a "
+            f"tendency in '{per_second(spec.units)}'; the model's field '{field.name}' is in '{field.units}', as the increment "
+            "itself. Connect a field that takes a tendency; or, if the network returns one already, export it with kind "
+            "'tendency' and no window."
+        )
+    if spec.kind == "tendency" and unit_factor(field.units, per_second(spec.units)) is not None:
+        return (
+            f"{what} is of kind 'tendency' and in '{spec.units}', the model's field '{field.name}' in '{field.units}', which is "
+            "that per second. If the network returns increments, export it with kind 'increment' and its window: the coupler "
+            "then divides by it, once."
+        )
+    return ""

@@ -23,6 +23,7 @@ class Answers:
         self.plan, self.exchange = plan, plan.exchange
         self._transport, self._active, self._first, self._last = transport, active, first, last_step
         self._recorder = recorder
+        self.names = {field.name for field in plan.exchange.fields}
         self.now = np.zeros_like(plan.stack)
         self.next = np.zeros_like(plan.stack) if plan.exchange.lag else None
         # x + (-0.0) is x, bit for bit, also for x = -0.0

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from coupler.errors import HaloclineError
 from coupler.exchange import Exchange
 from coupler.fields import Field
+from coupler.increments import delivered
 from coupler.network import Network
 
 
@@ -78,7 +79,7 @@ def chain_fields(net: Network, known: Mapping[str, Field], into: Mapping[str, Fi
 
     known: fields that its inputs may name (the ocean's, and those of earlier networks).
     """
-    specs = {spec.name: spec for spec in net.engine.contract.outputs}
+    specs = {spec.name: spec for spec in delivered(net.engine.contract)}
     sources = {spec.name: known[net.inputs[spec.name].field] for spec in net.engine.contract.inputs}
     levels = [
         net.inputs[spec.name].selected(sources[spec.name]).levels

@@ -4,157 +4,53 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from coupler.errors import HaloclineError
-from coupler.units import normalise_units
+from coupler.specs import (
+    Climatology,
+    Explained,
+    Frozen,
+    InputSpec,
+    LevelAxis,
+    NoiseSpec,
+    OutputSpec,
+    Point,
+    Scalar,
+    SelfTest,
+    Stochastic,
+)
+
+__all__ = [
+    "KEY", "SCHEMA", "UPGRADES", "Climatology", "Contract", "Explained", "InputSpec", "LevelAxis", "NoiseSpec", "OutputSpec",
+    "Point", "SelfTest", "Stochastic", "upgraded",
+]  # fmt: skip
 
 KEY = "halocline"  # key of the JSON document in ONNX metadata_props; KEY.json in extra files and in a zip
-SCHEMA = 2
+SCHEMA = 3
+NEW_IN_3 = {"window", "climatology", "explained"}
 
-Point = Literal["T", "U", "V", "F", "W"]
-LevelAxis = Literal["batch", "channel", "vector", "axis"]
-Scalar = Literal["kt", "seconds_of_day", "day_of_year"]
 Document = dict[str, Any]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class InputSpec(_Frozen):
-    """A field that the network reads: (k, nj + 2 radius, ni + 2 radius), with `fill` outside the domain and under land.
-
-    `fill` is a number in the field's units, or 'replicate' for the nearest wet value. `interpolate` lets the runtime
-    bring the field from another point of the C-grid: 'mean' (components of vectors) or 'masked' (scalars).
-    `valid_range` is what is physically possible; `percentiles` are the values at 0.1 % and 99.9 % of the training data,
-    outside which an input counts as novel.
-    """
-
-    name: str = Field(min_length=1)
-    standard_name: str = ""
-    units: str
-    point: Point
-    levels: Literal["all"] | int = "all"
-    level_axis: LevelAxis = "batch"
-    vector_pair: str | None = None
-    fill: float | Literal["replicate"] = 0.0
-    interpolate: Literal["none", "mean", "masked"] = "none"
-    valid_range: tuple[float, float] | None = None
-    percentiles: tuple[float, float] | None = None
-    static: bool = False
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "InputSpec":
-        _check_field("input", self.name, self.units, self.levels)
-        if self.level_axis in ("channel", "vector") and self.levels == "all":
-            raise ValueError(
-                f"input '{self.name}': level_axis '{self.level_axis}' needs a number of levels, not 'all'."
-            )
-        for what, pair in (("valid_range", self.valid_range), ("percentiles", self.percentiles)):
-            if pair and not pair[0] < pair[1]:
-                raise ValueError(f"input '{self.name}': {what} {pair} is empty; give (low, high).")
-        return self
-
-
-class OutputSpec(_Frozen):
-    """A field that the network returns: (k, nj, ni).
-
-    `mask` names the static input where the runtime sets it to zero; with `interpolate` 'mean' the runtime may bring it to
-    another point of the C-grid. `bounds` are what it may be, `max_rate` [units per second] how fast it may change.
-    `inv_std` names the output that holds 1/std of this one: the runtime then returns mean + noise / inv_std.
-    `conserve`: its area- or volume-weighted sum over the domain must vanish, and the runtime removes the rest.
-    `vector_pair` is the other component of a vector: both change sign across a north fold.
-    """
-
-    name: str = Field(min_length=1)
-    units: str
-    point: Point
-    kind: Literal["tendency", "flux", "coefficient", "increment"] = "tendency"
-    levels: Literal["all"] | int = "all"
-    interpolate: Literal["none", "mean"] = "none"
-    bounds: tuple[float, float] | None = None
-    max_rate: float | None = Field(None, gt=0)
-    mask: str | None = None
-    inv_std: str | None = None
-    vector_pair: str | None = None
-    conserve: Literal["none", "momentum", "mass", "heat"] = "none"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "OutputSpec":
-        _check_field("output", self.name, self.units, self.levels)
-        if self.bounds and not self.bounds[0] < self.bounds[1]:
-            raise ValueError(f"output '{self.name}': bounds {self.bounds} are empty; give (low, high).")
-        return self
-
-
-class NoiseSpec(_Frozen):
-    """Standard normal numbers [1] that the graph reads, shaped like an input; the runtime makes them per global cell."""
-
-    name: str = Field(min_length=1)
-    point: Point = "T"
-    levels: Literal["all"] | int = "all"
-
-
-class Stochastic(_Frozen):
-    """How the noise varies. `gaussian` needs outputs with `inv_std`; the other kinds read `noise` inputs.
-
-    `memory` [s] is the e-folding time of 'ar1' and the length of 'hold'; 'white' has none.
-    """
-
-    kind: Literal["gaussian", "ensemble", "flow"]
-    time: Literal["white", "ar1", "hold"] = "white"
-    memory: float = Field(0.0, ge=0)
-    levels: Literal["shared", "independent"] = "independent"
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Stochastic":
-        if (self.memory > 0) != (self.time != "white"):
-            raise ValueError(
-                f"stochastic: time '{self.time}' with memory {self.memory:g} s; 'ar1' and 'hold' need one."
-            )
-        return self
-
-
-class SelfTest(_Frozen):
-    """A stored input/output pair. The input is a formula, so that only the output takes room (a kilobyte or two).
-
-    The formula (engines/selftest.py) uses integers, one division and one product-sum, all exact or correctly rounded:
-    the same bits with any numpy on any machine, unlike sin() or a random generator. `inputs` maps a name to
-    {"range": [low, high]} or {"values": [...]} (drawn from the list, for masks). `outputs` maps a name to the base64 of
-    the little-endian values in the contract's dtype. `tolerance` is relative to the largest stored |value|.
-    """
-
-    shape: tuple[int, int, int]
-    inputs: dict[str, dict[str, list[float]]]
-    outputs: dict[str, str] = {}
-    tolerance: float = Field(gt=0)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "SelfTest":
-        for name, rule in self.inputs.items():
-            sizes = {"range": len(rule.get("range", ())) == 2, "values": len(rule.get("values", ())) > 0}
-            if len(rule) != 1 or not any(sizes[k] for k in rule if k in sizes):
-                raise ValueError(f'self_test input \'{name}\': give {{"range": [low, high]}} or {{"values": [...]}}.')
-        return self
-
-
-class Contract(_Frozen):
+class Contract(Frozen):
     """What an artefact promises. `radius` [cells], `decomposition` and `edges` are measured at export, not asserted.
 
     `tensors`: 'named', one graph tensor (k, J, I) per input and output; 'stacked', one tensor of all inputs and one of all
     outputs, channels in their order (noise last), as `level_axis` says: 'batch' (k, c, J, I), 'channel' (1, c k, J, I),
     'axis' (1, c, k, J, I), 'vector' (J I, c k). Scalars are tensors (1,) of their own. Default: 'named' for 'batch'.
+    `window` [s]: time over which an output of kind 'increment' is added; with such outputs, and only with them. `climatology`
+    and `explained` (output -> parts of its variance) tell what of them follows the season and what the state.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     name: str = Field(min_length=1)
     version: str
     family: str
     license: str
     citation: str = ""
     trained_on: dict[str, str] | None = None
-    coefficients: dict[str, float] = {}
+    coefficients: dict[str, float] = Field({})
     time_level: Literal["now", "before"] = "now"
     inputs: tuple[InputSpec, ...] = ()
     outputs: tuple[OutputSpec, ...] = Field(min_length=1)
@@ -162,6 +58,9 @@ class Contract(_Frozen):
     scalars: tuple[Scalar, ...] = ()
     tensors: Literal["named", "stacked"] | None = None
     stochastic: Stochastic | None = None
+    window: float | None = Field(None, gt=0)
+    climatology: Climatology | None = None
+    explained: dict[str, Explained] | None = None
     radius: int = Field(ge=0)
     dtype: Literal["f4", "f8"]
     edges: Literal["exact", "not exact"] = "exact"
@@ -179,6 +78,7 @@ class Contract(_Frozen):
                 raise ValueError(f"{what} '{twice[0]}' is listed twice; every {what} needs a name of its own.")
         self._check_partners()
         self._check_levels()
+        self._check_increments()
         if self.self_test:
             known = {*(s.name for s in self.inputs), *(s.name for s in self.noise), *self.scalars}
             if set(self.self_test.inputs) != known:
@@ -233,6 +133,28 @@ class Contract(_Frozen):
         if self.level_axis == "vector" and self.radius:
             raise ValueError(f"level_axis 'vector' is for columns: its radius is 0, got {self.radius}.")
 
+    def _check_increments(self) -> None:
+        increments = [out.name for out in self.outputs if out.kind == "increment"]
+        if increments and self.window is None:
+            raise ValueError(
+                f"output '{increments[0]}' is an increment, and no `window` says what time it is for. Give its seconds, as in "
+                '"window": 432000 for increments of 5 days.'
+            )
+        if self.window is not None and not increments:
+            kinds = ", ".join(f"'{out.name}' {out.kind}" for out in self.outputs)
+            raise ValueError(
+                f"`window` is {self.window:g} s, and no output is of kind 'increment' ({kinds}). A tendency is per second and has "
+                "no window: leave it out, or correct the kind."
+            )
+        if self.climatology and self.climatology.harmonics and "day_of_year" not in self.scalars:
+            raise ValueError(
+                f"`climatology` has {self.climatology.harmonics} harmonics of the year, and `scalars` lack 'day_of_year': the "
+                "network cannot know the season. Add it, or give 0 harmonics for a mean alone."
+            )
+        unknown = sorted(set(self.explained or {}) - {out.name for out in self.outputs})
+        if unknown:
+            raise ValueError(f"`explained` names '{unknown[0]}', which is no output.")
+
     @property
     def level_axis(self) -> LevelAxis:
         """What the graph makes of levels."""
@@ -249,8 +171,14 @@ class Contract(_Frozen):
         return frozenset(out.inv_std for out in self.outputs if out.inv_std)
 
     def to_json(self) -> str:
-        """The document that is stored in the artefact; keys in a fixed order, so equal contracts give equal bytes."""
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=True)
+        """The document that is stored in the artefact; keys in a fixed order, so equal contracts give equal bytes.
+
+        Its number is the oldest, from 2 on, that knows all its entries: what needs nothing new keeps its bytes and its readers.
+        """
+        document = self.model_dump(mode="json", exclude_none=True)
+        if not NEW_IN_3 & set(document):
+            document["schema_version"] = 2
+        return json.dumps(document, ensure_ascii=True)
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "contract") -> "Contract":
@@ -278,7 +206,12 @@ def _from_1(document: Document) -> Document:
     return {**document, "schema_version": 2}
 
 
-UPGRADES: Mapping[int, Callable[[Document], Document]] = {1: _from_1}  # schema n to n + 1; none is ever removed
+def _from_2(document: Document) -> Document:
+    """Schema 3 added window, climatology, explained: all with defaults."""
+    return {**document, "schema_version": 3}
+
+
+UPGRADES: Mapping[int, Callable[[Document], Document]] = {1: _from_1, 2: _from_2}  # n to n + 1; none is removed
 
 
 def upgraded(document: Mapping[str, Any], where: str = "contract") -> Document:
@@ -293,15 +226,6 @@ def upgraded(document: Mapping[str, Any], where: str = "contract") -> Document:
     while result["schema_version"] < SCHEMA:
         result = UPGRADES[result["schema_version"]](result)
     return result
-
-
-def _check_field(role: str, name: str, units: str, levels: str | int) -> None:
-    try:
-        normalise_units(units)
-    except HaloclineError as error:
-        raise ValueError(f"{role} '{name}': {error}") from None
-    if isinstance(levels, int) and levels < 1:
-        raise ValueError(f"{role} '{name}': levels is {levels}; allowed: 'all' or a count from 1.")
 
 
 def _sentences(error: ValidationError, where: str) -> str:

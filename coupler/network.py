@@ -9,8 +9,10 @@ from coupler.contract import InputSpec, OutputSpec
 from coupler.engines.base import Engine
 from coupler.engines.torchbase import TorchEngine
 from coupler.exchange import Plan
-from coupler.feed import Feed, halo_of, make_feed
+from coupler.feed import Feed, halo_of, inner, make_feed
 from coupler.fields import Field
+from coupler.guards.statics import check_range
+from coupler.land import mask_of
 from coupler.links import Link, read_products
 from coupler.settings import NamNet, Settings
 from coupler.site import Site
@@ -54,6 +56,12 @@ class Network:
         self._ran = False
         self._feeds: dict[str, Feed] = {}
 
+    @property
+    def made(self) -> set[str]:
+        """Fields of the ocean that it fills: outputs, and flags of outputs that fell back."""
+        flags = read_products(self.switches, "cn_flags").values()
+        return {link.field for link in self.outputs.values()} | {name for names in flags for name in names}
+
     def margin(self, into: Mapping[str, Field]) -> int:
         """Cells around the subdomain on which the network runs: 1 when an output changes its point."""
         specs = {spec.name: spec for spec in self.engine.contract.outputs}
@@ -90,10 +98,17 @@ class Network:
             self._arrays["sizes"] = next(iter(self.stages.values.values()))
 
     def take_static(self) -> None:
-        """Make what depends on static fields alone, once they have arrived."""
-        for feed in self._feeds.values():
+        """Make what depends on static fields alone, once they have arrived.
+
+        Raises HaloclineError for a static input outside its valid range.
+        """
+        for spec in self.engine.contract.inputs:
+            feed = self._feeds[spec.name]
             if feed.static:
                 feed.update()
+                source = next(f for f in feed.plan.exchange.fields if f.name == self.inputs[spec.name].field)
+                mask = mask_of(self._received, source.model_copy(update={"point": spec.point}), 0)
+                check_range(self.name, spec, inner(feed.array, self.stages.radius), mask)
         self.stages.take_static(self.site)
         if self.resident is not None:
             self.resident.take_static(self._received)

@@ -1,6 +1,7 @@
 """The first page of a run: what is going to happen."""
 
 from coupler.handshake import Handshake
+from coupler.increments import conversions
 from coupler.network import Network
 from coupler.settings import Settings
 from coupler.wiring import Wiring
@@ -49,8 +50,9 @@ def _network(net: Network, settings: Settings, shake: Handshake, test: str) -> s
 
 
 def _stages(net: Network, settings: Settings) -> list[str]:
-    """Noise and guards, where they are not the default."""
-    switches, rule, lines = net.switches, net.engine.contract.stochastic, []
+    """Increments, noise and guards, where they are not the default."""
+    switches, rule = net.switches, net.engine.contract.stochastic
+    lines = [f"  {words}" for words in conversions(net.engine.contract)]
     if rule is not None:
         time = switches.cn_noise or rule.time
         seconds = switches.rn_noise_time or rule.memory

@@ -1,4 +1,4 @@
-"""An output of a network on its way out: sampled, brought to the point of its field, set to zero on land."""
+"""An output of a network on its way out: sampled, made a tendency, brought to the point of its field, set to zero on land."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,6 +30,7 @@ class Outlet:
     """One output: `target` (k, nj, ni) receives it. `margin`: cells around the subdomain on which the network runs.
 
     mask: (1 or k, nj, ni), zero on land, or None; read once by `take_static`. noise, inv_std, factor: for a sampled output.
+    rate [s-1]: of an increment, coupler.increments.rate_of; None for what is a tendency already.
     """
 
     name: str
@@ -41,8 +42,9 @@ class Outlet:
     noise: Noise | None = None
     inv_std: str | None = None
     factor: float = 1.0
+    rate: float | None = None
     _land: np.ndarray | None = None
-    _sampled: np.ndarray | None = None
+    _made: np.ndarray | None = None
 
     def take_static(self) -> None:
         """Read the mask, after it has arrived."""
@@ -59,15 +61,21 @@ class Outlet:
         value = results[self.name]
         if self.noise is not None and self.inv_std is not None:
             if self.factor:
-                if self._sampled is None:
-                    self._sampled = np.empty(value.shape, value.dtype)
                 drawn = self.noise.at(call)
-                value = sample(value, drawn, results[self.inv_std], self.factor, self._sampled)
+                value = sample(value, drawn, results[self.inv_std], self.factor, self._room(value))
             elif self.noise.time == "ar1":  # its memory goes on, for a restart with another factor
                 self.noise.at(call)
+        if self.rate is not None:
+            value = np.multiply(value, value.dtype.type(self.rate), out=self._room(value))
         if self.margin and self.point != self.wanted:
             to_point(value, self.point, self.wanted, out=self.target)
         else:
             self.target[...] = value[:, 1:-1, 1:-1] if self.margin else value
         if self._land is not None:
             np.copyto(self.target, 0.0, where=self._land)
+
+    def _room(self, value: np.ndarray) -> np.ndarray:
+        """An array like `value` that is ours: the engine keeps its own."""
+        if self._made is None:
+            self._made = np.empty(value.shape, value.dtype)
+        return self._made

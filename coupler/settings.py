@@ -298,7 +298,7 @@ def _check_names(found: dict[str, list[NamGroup]], problems: list[str]) -> None:
             if first != exchange.cn_name or exchange.cn_fields.count(field) > 1:
                 problems.append(
                     f"field '{field}' travels {exchange.cn_dir} twice (exchanges '{first}' and '{exchange.cn_name}').\n"
-                    f"  {exchange.where('cn_fields')}. Keep it in one."
+                    f"  {exchange.where('cn_fields')}. Keep it in one: networks with longer periods read it there."
                 )
                 break
 

@@ -15,6 +15,7 @@ from coupler.guards.conserve import Conserve
 from coupler.guards.guard import Guard, limits_of
 from coupler.guards.novelty import Novelty
 from coupler.guards.window import Window
+from coupler.increments import delivered, rate_of
 from coupler.land import mask_of
 from coupler.links import Link, read_products
 from coupler.noise import Noise
@@ -32,7 +33,8 @@ class Stages:
     """The stages of one network on one rank, in their order; empty until `make_stages`.
 
     noise: generators of the graph's noise inputs; halos: cells around the subdomain of every generator; radius: cells around
-    it of the inputs, for novelty; masks: input -> its mask; fell: a cell of the last call was left to the ocean.
+    it of the inputs, for novelty; masks: input -> its mask; layers: outputs of which each level conserves its mass; fell: a cell
+    of the last call was left to the ocean.
     """
 
     outlets: dict[str, Outlet] = field(default_factory=dict)
@@ -44,6 +46,7 @@ class Stages:
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     windows: dict[str, Window] = field(default_factory=dict)
     weights: dict[str, Callable[[], np.ndarray]] = field(default_factory=dict)
+    layers: set[str] = field(default_factory=set)
     conserve: dict[str, Conserve] = field(default_factory=dict)
     flags: dict[str, np.ndarray] = field(default_factory=dict)
     fell: bool = False
@@ -61,7 +64,7 @@ class Stages:
                 inside = np.ones(outlet.target.shape, bool) if outlet.wet is None else outlet.wet
                 outside = self.windows[name].outside()
                 mask = inside if outside is None else inside & ~outside
-                self.conserve[name] = Conserve(name, self.weights[name], mask, site.allsum)
+                self.conserve[name] = Conserve(name, self.weights[name], mask, site.allsum, name in self.layers)
 
     def finish(self, kt: int, inputs: Arrays, fallback: Callable[[], Arrays] | None) -> None:
         """Guards, window and conservation on what the engine gave at step `kt`, in place.
@@ -134,7 +137,8 @@ def make_stages(
     stages = Stages(radius=contract.radius + margin)
     active = switches.cn_role == "active"
     fields: dict[str, Field] = {}
-    for spec in contract.outputs:
+    seen, rates = delivered(contract), {spec.name: rate_of(spec, contract) for spec in contract.outputs}
+    for spec in seen:
         link = outputs.get(spec.name)
         if link is not None and link.field in sent:
             plan = sent[link.field]
@@ -148,7 +152,9 @@ def make_stages(
             continue
         wanted = fields[spec.name].point if spec.name in fields else spec.point
         mask = _mask(spec, fields.get(spec.name), inputs, received)
-        stages.outlets[spec.name] = Outlet(spec.name, target, mask, spec.point, wanted, margin)
+        stages.outlets[spec.name] = Outlet(
+            spec.name, target, mask, spec.point, wanted, margin, rate=rates[spec.name]
+        )  # fmt: skip
     _add_noise(stages, switches, contract, margin, levels, period, site)
     if switches.cn_role == "standby":
         return stages
@@ -159,7 +165,7 @@ def make_stages(
     if not active:
         return stages
     seconds = period * site.step
-    specs = {spec.name: spec for spec in contract.outputs if spec.name in stages.outlets}
+    specs = {spec.name: spec for spec in seen if spec.name in stages.outlets}
     stages.guard = Guard(
         switches.cn_name,
         switches,
@@ -253,6 +259,7 @@ def _add_weights(stages: Stages, switches: NamNet, specs: Mapping[str, OutputSpe
                 f"removed, and cn_weights gives no weights.\n  {switches.where()}. Add cn_weights = '{name}=e1u*e2u*h' (areas, and "
                 "the thickness where it matters), from fields that travel to the coupler."
             )
+    stages.layers = {name for name, spec in specs.items() if spec.conserve == "mass"}
     for name, factors in products.items():
         stages.weights[name] = partial(product, tuple(factors), stages.outlets[name].wanted, received)
 

@@ -94,7 +94,7 @@ class Run:
                     comparison.add(kt)
             self.diagnostics.record(kt)
             for answer in due_out:
-                answer.answer(kt, any(net.stages.fell for net in due_net))
+                answer.answer(kt, any(net.stages.fell for net in due_net if net.made & answer.names))
             if restart == kt:
                 self.write(kt)
             done = kt

@@ -13,7 +13,8 @@ from coupler.transport.base import Transport
 
 # What may differ between two versions of one network: who made it and how well, not what it reads and returns.
 FREE = {
-    "name", "version", "family", "license", "citation", "trained_on", "coefficients", "decomposition", "self_test",
+    "name", "version", "family", "license", "citation", "trained_on", "coefficients", "climatology", "explained",
+    "decomposition", "self_test",
 }  # fmt: skip
 LOG = Path("halocline.swap.jsonl")
 

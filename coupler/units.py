@@ -59,6 +59,14 @@ def unit_factor(a: str, b: str) -> float | None:
     return float(fa / fb) if same else None
 
 
+def per_second(units: str) -> str:
+    """Units of something divided by seconds: 'm' to 'm s-1', 'm s-1' to 'm s-2', '1' to 's-1'. Parsed by nobody."""
+    found = re.fullmatch(r"(.*?)\s*\bs(?:\^|\*\*)?-(\d)", units)
+    if found and "/" not in units:
+        return f"{found[1]} s-{int(found[2]) + 1}".strip()
+    return "s-1" if units.strip() == "1" else f"{units} s-1"
+
+
 def _parse(text: str) -> tuple[Fraction, dict[str, int]]:
     problem = HaloclineError(
         f"units '{text}' are not understood. Write factors with powers, as in 'm s-1', 'm/s', 'kg m-3', '1'; "

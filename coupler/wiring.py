@@ -9,7 +9,6 @@ from coupler.exchange import Exchange
 from coupler.fields import Field, by_name
 from coupler.handshake import Handshake
 from coupler.land import MASKS
-from coupler.links import read_products
 from coupler.network import Network
 from coupler.settings import NamExc, Settings
 
@@ -55,6 +54,11 @@ def wire(settings: Settings, shake: Handshake, local_rank: int = 0) -> Wiring:
     vectors = {
         net.inputs[spec.name].field for net in networks for spec in net.engine.contract.inputs if spec.vector_pair
     } | {f"{net.name}.{spec.name}" for net in networks for spec in net.engine.contract.outputs if spec.vector_pair}
+    if exchanges and all(exchange.static for exchange in exchanges if exchange.direction == "to_coupler"):
+        notes.append(
+            "nothing comes from the ocean after the start: the coupler hears of no restart between (nn_stock) and of no early end; "
+            "let a field of the state travel with the answers' period, and it does"
+        )
     travelling = {field.name for exchange in exchanges for field in exchange.fields}
     notes += [note for net in networks for note in unmasked(net, into, travelling)]
     return Wiring(exchanges, chains, networks, fill, tuple(sorted(vectors)), notes)
@@ -177,19 +181,13 @@ def _all_filled(settings: Settings, networks: list[Network], problems: list[str]
         if group.cn_dir != "to_ocean":
             continue
         for field in group.cn_fields:
-            makers = [net.name for net in networks if net.switches.cn_role == "active" and field in _made(net)]
+            makers = [net.name for net in networks if net.switches.cn_role == "active" and field in net.made]
             if len(makers) != 1:
                 problems.append(
                     f"field '{field}' of exchange '{group.cn_name}' is made by {len(makers)} networks"
                     f"{' (' + ', '.join(makers) + ')' if makers else ''}; exactly one must.\n  {group.where('cn_fields')}. "
                     "Connect an output with cn_outputs = 'output=field' in &namnet."
                 )
-
-
-def _made(net: Network) -> set[str]:
-    """Fields of the ocean that a network fills: outputs, and flags of outputs that fell back."""
-    flags = read_products(net.switches, "cn_flags").values()
-    return {link.field for link in net.outputs.values()} | {name for names in flags for name in names}
 
 
 def _fills(networks: list[Network], problems: list[str]) -> dict[str, float]:

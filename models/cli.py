@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from coupler.errors import HaloclineError
+from models.assimilation.commands import assimilate
 from models.data.commands import coarsen, truth
 from models.evaluation.commands import evaluate
 from models.training.commands import train
@@ -24,6 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("demo")(demo)
     app.command("truth")(truth)
     app.command("coarsen")(coarsen)
+    app.command("assimilate")(assimilate)
     app.command("train")(train)
     app.command("evaluate")(evaluate)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}

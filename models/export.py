@@ -24,11 +24,11 @@ from coupler.contract import KEY, Contract, SelfTest
 from coupler.engines.base import Engine
 from coupler.engines.exported import ExportedEngine
 from coupler.engines.onnx import OnnxEngine
-from coupler.engines.selftest import sample_inputs, self_test, with_stored
+from coupler.engines.selftest import sample_inputs, sample_scalars, self_test, with_stored
 from coupler.engines.tensors import Tensors
 from coupler.engines.torchscript import TorchScriptEngine
 from coupler.errors import HaloclineError
-from models.families.trainable import FAMILIES
+from models.families.trainable import FAMILIES, INCREMENTS
 from models.onnx_tidy import name_axes, tidy
 from models.weights import read_weights
 
@@ -112,7 +112,8 @@ def call(network: torch.nn.Module, contract: Contract, inputs: Mapping[str, np.n
 
 
 def _tensors(contract: Contract, inputs: Mapping[str, np.ndarray]) -> tuple[Tensor, ...]:
-    return tuple(map(torch.from_numpy, Tensors(contract).pack(inputs)))
+    """The graph's tensors, scalars those of the self-test."""
+    return tuple(map(torch.from_numpy, Tensors(contract).pack(inputs, scalars=sample_scalars(contract))))
 
 
 def _example(contract: Contract) -> tuple[Tensor, ...]:
@@ -127,6 +128,7 @@ def trace(network: torch.nn.Module, contract: Contract) -> ExportedProgram:
     else:
         plane = {1: Dim("J", min=smallest), 2: Dim("I", min=smallest)}
         shapes = tuple(({0: Dim("k", min=1)} | plane) if spec.levels == "all" else plane for spec in contract.inputs)
+    shapes += (None,) * len(contract.scalars)  # (1,) each
     # backed_size_oblivious: a graph that also accepts one level and blocks of one row, which torch would exclude.
     with tracing.patch(backed_size_oblivious=True), _quiet():
         program = torch.export.export(network, _example(contract), dynamic_shapes=shapes)
@@ -139,10 +141,10 @@ def trace(network: torch.nn.Module, contract: Contract) -> ExportedProgram:
 def onnx_graph(program: ExportedProgram, contract: Contract) -> onnx.ModelProto:
     """The tidied ONNX graph, without a contract."""
     if contract.stacked:
-        names: tuple[list[str], list[str]] = ["inputs"], ["outputs"]
+        names: tuple[list[str], list[str]] = ["inputs", *contract.scalars], ["outputs"]
         axes: tuple[tuple[str, ...], tuple[str, ...]] = ("k", "c", "J", "I"), ("k", "c", "nj", "ni")
     else:
-        names = [spec.name for spec in contract.inputs], [spec.name for spec in contract.outputs]
+        names = [*(spec.name for spec in contract.inputs), *contract.scalars], [spec.name for spec in contract.outputs]
         axes = ("k", "J", "I"), ("k", "nj", "ni")
     with _quiet():
         exported = torch.onnx.export(
@@ -163,7 +165,7 @@ def onnx_graph(program: ExportedProgram, contract: Contract) -> onnx.ModelProto:
             f"family '{contract.family}': onnxruntime has no float64 {' or '.join(lacking)} on the CPU. Export it with dtype f4, "
             "or to pt2."
         )
-    name_axes(model, *axes)
+    name_axes(model, *axes, fixed=contract.scalars)
     return model
 
 
@@ -247,7 +249,7 @@ def _test(contract: Contract) -> SelfTest:
 
 
 def _family(name: str) -> ModuleType:
-    if name not in KNOWN and name in FAMILIES:
+    if name not in KNOWN and name in (*FAMILIES, *INCREMENTS):
         raise HaloclineError(
             f"family '{name}' is trained. Use `halocline train CFG` with cn_family = '{name}' in &namtrain."
         )

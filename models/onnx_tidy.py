@@ -28,10 +28,12 @@ def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def name_axes(model: onnx.ModelProto, axes: tuple[str, ...], cropped: tuple[str, ...]) -> None:
-    """Names for the dynamic axes of inputs and outputs; fixed sizes stay."""
+def name_axes(
+    model: onnx.ModelProto, axes: tuple[str, ...], cropped: tuple[str, ...], fixed: tuple[str, ...] = ()
+) -> None:
+    """Names for the dynamic axes of inputs and outputs; fixed sizes stay, and all of the inputs `fixed`."""
     for values, names in ((model.graph.input, axes), (model.graph.output, cropped)):
-        for value in values:
+        for value in (value for value in values if value.name not in fixed):
             for dim, name in zip(value.type.tensor_type.shape.dim, names, strict=True):
                 if not dim.HasField("dim_value"):
                     dim.dim_param = name

@@ -54,12 +54,79 @@ class NamCoarsen(NamGroup):
     rn_maxmem: float = Field(1000.0, gt=0, description="memory for a piece of the work [MB]")
 
 
+class NamAssim(NamGroup):
+    """A twin experiment that makes increments; the ocean's (and the coupling's) groups in the same file are those of the model."""
+
+    cn_truth: str = Field(min_length=1, description="data set of halocline coarsen that plays the truth (zarr)")
+    cn_method: Literal["insert", "cycle", "enoi"] = Field(
+        "insert",
+        description="'insert' the truth, 'cycle' with a gain, 'enoi': sparse, noisy observations, ensemble optimal interpolation",
+    )
+    rn_window: float = Field(432000.0, gt=0, description="from one analysis to the next [s]")
+    nn_windows: int = Field(0, ge=0, description="windows; 0: to the end of the truth")
+    nn_drop: int = Field(0, ge=0, description="first windows that are left out of the data set (spin-up of the cycle)")
+    cn_fields: Names = Field(["u", "v", "h", "t"], description="fields that are changed: 'u', 'v', 'h', 't'")
+    rn_gain: float = Field(1.0, gt=0, le=1, description="'cycle': part of truth minus background that is added")
+    cn_update: Literal["direct", "flat", "hat"] = Field(
+        "direct",
+        description="'direct' insertion, or incremental update over the next window with 'flat' or 'hat' weights",
+    )
+    nn_track: int = Field(16, ge=0, description="'enoi': tracks of sea surface height in a window")
+    rn_ssh_std: float = Field(0.02, gt=0, description="'enoi': error of sea surface height [m]")
+    nn_sst: int = Field(2, ge=0, description="'enoi': temperature at every n-th cell along i and j; 0: none")
+    rn_sst_std: float = Field(0.3, gt=0, description="'enoi': error of temperature [degC]")
+    nn_profiles: int = Field(40, ge=0, description="'enoi': profiles of thickness in a window")
+    rn_profile_std: float = Field(5.0, gt=0, description="'enoi': error of thickness [m]")
+    cn_ensemble: str = Field(
+        "", description="'enoi': data set or run folder whose states make the ensemble, on the ocean's grid"
+    )
+    nn_ensemble: int = Field(240, ge=2, description="'enoi': members")
+    nn_apart: int = Field(
+        4, ge=0, description="'enoi': a member is the difference of states so many records apart; 0: from the mean"
+    )
+    rn_inflate: float = Field(1.0, gt=0, description="'enoi': factor on the departures of the ensemble")
+    rn_localise: float = Field(400000.0, gt=0, description="'enoi': distance at which a correlation is cut to zero [m]")
+    nn_seed: int = Field(1, ge=0, description="seed of observation places and errors")
+    ln_archive: bool = Field(
+        False, description=".true.: keep background and increments of each window as NetCDF files in NEMO's form"
+    )
+    cn_out: str = Field("", description="the data set of increments (zarr); '': increments.zarr in the run folder")
+
+
+class NamArchive(NamGroup):
+    """Increments and backgrounds of a centre's archive, one file (or one per rank) for a window, to a data set."""
+
+    cn_increments: Names = Field(
+        min_length=1, description="file patterns, as 'archive/*/assim_background_increments*.nc'"
+    )
+    cn_background: Names = Field(
+        min_length=1, description="file patterns of the backgrounds, before the increment was added"
+    )
+    cn_mesh: str = Field("mesh_mask.nc", description="the mesh_mask or domain_cfg file")
+    cn_names: Names = Field([], description="'name=variable' where a variable is in no name table")
+    cn_fields: Names = Field(["u", "v", "t"], description="fields to read: 'u', 'v', 't', 's', 'h', 'ssh'")
+    nn_levels: int = Field(0, ge=0, description="levels to read from the surface; 0: all")
+    rn_window: float = Field(0.0, ge=0, description="length of a window; 0: from z_inc_dateb and z_inc_datef [s]")
+    cn_calendar: Literal["", "standard", "noleap", "360_day"] = Field("", description="calendar; '': as the files say")
+    nn_cyclic: int = Field(-1, ge=-1, description="duplicated cyclic columns to drop; -1: found by comparing columns")
+    nn_drop: int = Field(0, ge=0, description="first windows to leave out (spin-up)")
+    cn_jumps: Names = Field([], description="dates 'yyyy-mm-dd' at which the observing system changed")
+    rn_jump_days: float = Field(30.0, ge=0, description="windows left out after such a date [days]")
+    ln_analysis_ok: bool = Field(
+        False, description=".true.: take the background files even where they look like analyses"
+    )
+    cn_out: str = Field("increments.zarr", description="the data set (zarr)")
+
+
 class NamSplit(NamGroup):
     """How a data set is cut into training, validation and test: contiguous blocks of time, with gaps."""
 
     rn_train: float = Field(0.8, gt=0, lt=1, description="first part of the record, for training")
     rn_val: float = Field(0.1, ge=0, lt=1, description="then, for validation")
     rn_test: float = Field(0.1, ge=0, lt=1, description="and last, for the offline test; touched once")
+    nn_train: int = Field(0, ge=0, description="whole years for training, in place of rn_train; 0: by rn_train")
+    nn_val: int = Field(0, ge=0, description="with nn_train: then, whole years for validation")
+    nn_test: int = Field(0, ge=0, description="with nn_train: and whole years for the test")
     rn_gap: float = Field(
         0.0, ge=0, description="time left out between blocks [days]; 0: the measured decorrelation time"
     )
@@ -73,14 +140,37 @@ class NamTrain(NamGroup):
     """One network and how it is fitted."""
 
     cn_name: str = Field("closure", min_length=1, description="name of the network and of its artefact")
-    cn_family: Literal["momentum_cnn", "stress", "stress_ann", "gz21"] = Field(
-        "momentum_cnn", description="family of networks"
+    cn_family: Literal[
+        "momentum_cnn",
+        "stress",
+        "stress_ann",
+        "gz21",
+        "increment_cnn",
+        "increment_mlp",
+        "increment_mean",
+        "sea_ice",
+    ] = Field("momentum_cnn", description="family of networks; 'increment_mean' is the climatology alone")
+    cn_data: Names = Field(
+        [], description="data sets of halocline coarsen, or of assimilate or archive ('increment') (zarr)"
     )
-    cn_data: Names = Field([], description="data sets of halocline coarsen (zarr)")
     cn_inputs: Names = Field(["u", "v", "h"], description="fields that the network reads")
-    cn_target: Literal["residual", "advective"] = Field("residual", description="which target is fitted")
+    cn_target: Literal["residual", "advective", "increment"] = Field("residual", description="which target is fitted")
+    cn_outputs: Names = Field(["u", "v", "h", "t"], description="'increment': fields that are corrected")
+    nn_harmonics: int = Field(
+        0, ge=0, description="'increment': harmonics of the year in the climatological part; 0: its mean over time"
+    )
+    rn_lowpass: float = Field(
+        0.0, ge=0, description="'increment': length of a running mean of the target [days]; 0: none"
+    )
+    ln_damp: bool = Field(
+        False, description="'increment': .true.: outputs times their R2 on the validation part, between 0 and 1"
+    )
+    cn_conserve: Names = Field(
+        [], description="'increment': 'h', 't': fields whose mean over the domain the runtime does not change"
+    )
     nn_width: int = Field(32, ge=1, description="channels of the hidden layers")
     nn_kernels: Numbers = Field([5, 3, 3, 3, 3], description="kernel sizes of the convolutions, odd")
+    nn_dilations: Numbers = Field([1], description="dilation of each convolution ('increment_cnn'); one number: of all")
     cn_symmetry: Literal["none", "augment", "group"] = Field(
         "none", description="rotations and reflections: 'augment' the data, or a network that has them ('group')"
     )
@@ -143,6 +233,8 @@ class NamEval(NamGroup):
 GROUPS: dict[str, type[NamGroup]] = {
     "namtruth": NamTruth,
     "namcoarsen": NamCoarsen,
+    "namassim": NamAssim,
+    "namarchive": NamArchive,
     "namsplit": NamSplit,
     "namtrain": NamTrain,
     "nameval": NamEval,

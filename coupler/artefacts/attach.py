@@ -13,7 +13,7 @@ from rich.console import Console
 
 from coupler.artefacts.onnx_file import crop_outputs, metadata, refuse_external_data, tensors, with_metadata
 from coupler.artefacts.radius import engine_reach
-from coupler.contract import KEY, Contract, upgraded
+from coupler.contract import KEY, SCHEMA, Contract, upgraded
 from coupler.engines.bare import bare_graph
 from coupler.engines.base import Engine, load_engine
 from coupler.engines.selftest import sample, self_test, with_stored
@@ -163,7 +163,7 @@ def template(path: Path) -> str:
             )
     field = {"units": "?", "point": "T"}
     skeleton = {
-        "schema_version": 2, "name": path.stem, "version": "1", "family": "?", "license": "?", "citation": "",
+        "schema_version": SCHEMA, "name": path.stem, "version": "1", "family": "?", "license": "?", "citation": "",
         "inputs": [{"name": n, **field, **_levels(shape), "valid_range": [-1.0, 1.0]} for n, _, shape in inputs if len(shape) == 3],
         "outputs": [{"name": n, **field, **_levels(shape), "kind": "tendency"} for n, _, shape in outputs],
         "scalars": [n for n, _, shape in inputs if len(shape) == 1],

@@ -13,8 +13,9 @@ from rich.table import Table
 from coupler.contract import Contract, InputSpec, OutputSpec
 from coupler.engines.base import read_contract
 from coupler.errors import HaloclineError
+from coupler.increments import conversions, window_words
 
-WIDTH = 100
+WIDTH = 120  # columns that the tables need; in fewer they lose the last
 _TENSORS = {
     "named": "one tensor (k, J, I) per field",
     "batch": "stacked, (k, channel, J, I)",
@@ -37,6 +38,7 @@ def inspect(
     `namelist` adds groups to paste. HaloclineError if the file cannot be read or has no valid contract.
     """
     console = console or Console()
+    console.width = max(console.width, WIDTH)
     data = _bytes(path)
     contract = contract_of(path)
     _print_page(console, contract, path, data)
@@ -132,6 +134,8 @@ def _print_page(console: Console, contract: Contract, path: Path, data: bytes) -
     _heading(console, "outputs")
     columns = ("name", "units", "point", "levels", "kind", "bounds", "max rate", "remarks")
     _table(console, columns, [_output_row(spec) for spec in contract.outputs])
+    if contract.window is not None or contract.climatology or contract.explained:
+        _print_increments(console, contract)
     _heading(console, "network")
     layout = contract.level_axis if contract.stacked else "named"
     test = contract.self_test
@@ -150,6 +154,31 @@ def _print_page(console: Console, contract: Contract, path: Path, data: bytes) -
             ("self-test", f"outputs {test.shape} (k, nj, ni), tolerance {test.tolerance:g}" if test else "none stored"),
         ],
     )
+
+
+def _print_increments(console: Console, contract: Contract) -> None:
+    """Window, climatology, and which part of the variance is the season's and which the state's."""
+    _heading(console, "increments" if contract.window is not None else "climatology")
+    season = contract.climatology
+    window = "" if contract.window is None else f"{window_words(contract.window)} ({contract.window:g} s)"
+    rows = [
+        ("window", window),
+        *(("delivered" if n == 0 else "", text) for n, text in enumerate(conversions(contract))),
+    ]
+    if season:
+        terms = f"{season.harmonics} harmonics" if season.harmonics != 1 else "1 harmonic"
+        rows.append(
+            ("climatology", f"mean and {terms} of a year of {season.year_days:g} days" if season.harmonics else "mean")
+        )
+    _rows(console, rows)
+    if contract.explained:
+        console.print("  variance explained on test data", style="dim", highlight=False)
+        columns = ("name", "climatology", "state", "together")
+        percent = [
+            (name, f"{100 * part.climatology:.1f} %", f"{100 * part.state:.1f} %", f"{100 * (part.climatology + part.state):.1f} %")
+            for name, part in contract.explained.items()
+        ]  # fmt: skip
+        _table(console, columns, percent)
 
 
 def _input_row(spec: InputSpec) -> list[str]:
@@ -205,7 +234,7 @@ def _rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
     for name, text in rows:
         if text:
             table.add_row(name, escape(text))
-    console.print(table, width=max(console.width, WIDTH), crop=False, highlight=False)
+    console.print(table, crop=False, highlight=False)
 
 
 def _table(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -219,7 +248,7 @@ def _table(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_column(names[n], overflow="fold", no_wrap=names[n] != "remarks", style="bold" if n == 0 else "")
     for row in rows:
         table.add_row(*(escape(row[n]) for n in used))
-    console.print(table, width=max(console.width, WIDTH), crop=False, highlight=False)
+    console.print(table, crop=False, highlight=False)
 
 
 def _bytes(path: Path) -> bytes:

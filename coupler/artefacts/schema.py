@@ -29,6 +29,9 @@ MEANING: dict[str, dict[str, str]] = {
         "scalars": "numbers from the message header that it reads",
         "tensors": "'named': a graph tensor for each field; 'stacked': one for all; absent: by level_axis",
         "stochastic": "how the noise varies in time and between levels",
+        "window": "time that outputs of kind 'increment' are for [s]; the runtime divides them by it, once",
+        "climatology": "the part of the outputs that follows the season alone",
+        "explained": "for every output the parts of its variance on the test data that climatology and state explain",
         "radius": "receptive-field radius [cells], measured: an output lacks so many cells on each side",
         "dtype": "type of all arrays: f4 or f8",
         "edges": "'not exact': the network was trained with another padding than the runtime's",
@@ -48,14 +51,14 @@ MEANING: dict[str, dict[str, str]] = {
     },
     "OutputSpec": _OF_A_FIELD
     | {
-        "kind": "what it is to the ocean",
+        "kind": "what it is to the ocean; an increment is per window",
         "interpolate": "how the runtime may bring it to another point of the C-grid",
         "bounds": "(low, high) that it may be",
         "max_rate": "largest change [units per second]",
         "mask": "static input where the runtime sets it to zero",
         "vector_pair": "the other component of a vector",
         "inv_std": "output that holds 1/std of this one",
-        "conserve": "quantity whose domain sum must vanish",
+        "conserve": "quantity whose domain sum must vanish; 'mass' on every level",
     },
     "NoiseSpec": {key: text for key, text in _OF_A_FIELD.items() if key != "units"},
     "Stochastic": {
@@ -63,6 +66,14 @@ MEANING: dict[str, dict[str, str]] = {
         "time": "noise in time: white, ar1, or held",
         "memory": "e-folding time of 'ar1', length of 'hold' [s]",
         "levels": "the same noise on all levels, or independent",
+    },
+    "Climatology": {
+        "harmonics": "sines and cosines of the year, beside the mean",
+        "year_days": "length of the year [days]",
+    },
+    "Explained": {
+        "climatology": "part of the variance [1] that the climatology explains",
+        "state": "part of the variance [1] that the state explains on top of it",
     },
     "SelfTest": {
         "shape": "(k, nj, ni) of the stored outputs",

@@ -90,7 +90,7 @@ class Drawn:
 
 
 class Exit:
-    """One output: noise, the ocean's point, zero on land; see coupler.outlet.Outlet, whose target gets the result."""
+    """One output: noise, 1/window, the ocean's point, zero on land; see coupler.outlet.Outlet, whose target gets the result."""
 
     def __init__(self, outlet: Outlet, kind: torch.dtype, device: torch.device, every: bool) -> None:
         self.outlet, self._device, self._every = outlet, device, every
@@ -126,6 +126,8 @@ class Exit:
         outlet, value = self.outlet, results[self.outlet.name]
         if self._noise is not None and outlet.inv_std is not None and outlet.factor:
             value = value + self._noise[self.cut(levels)] * outlet.factor / results[outlet.inv_std]
+        if outlet.rate is not None:
+            value = value * outlet.rate
         if outlet.margin:
             value = mean_of(value, outlet.point, outlet.wanted) if outlet.point != outlet.wanted else inner(value, 1)
         part.copy_(value)

@@ -2,14 +2,16 @@
 !!
 !! Sent at the beginning of a step: the now level u, v, h, t (the state that a closure in Fortran reads too), and once
 !! masks, metrics, distances and the Coriolis parameter. Received: du, dv [m s-2] and dt [degC s-1], added to the right-hand
-!! sides. With ln_zb20_fb also flag_u and flag_v: where a flag is above 0.5 the network gave nothing (the coupler sends zero), and
-!! the ocean adds its own closure to that face.
+!! sides; and du_bias, dv_bias [m s-2], dh_bias [m s-1], dt_bias [degC s-1] of a bias correction, taken at the beginning of a
+!! step (asminc), because thickness comes first in it. With ln_zb20_fb also flag_u and flag_v: where a flag is above 0.5 the network
+!! gave nothing (the coupler sends zero), and the ocean adds its own closure to that face.
 module cplstp
-   use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_ready, cpl_restart, cpl_finalize, &
-   &  cpl_out, cpl_in
+   use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_ready, cpl_status, cpl_restart, &
+   &  cpl_finalize, cpl_out, cpl_in, cpl_inactive
    use par_kind, only: wp
    use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpi, jpj, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
-   use dom_oce, only: rn_Dt, nimpp, njmpp, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
+   use asminc, only: asm_bias
+   use dom_oce, only: rn_Dt, nimpp, njmpp, mig, mjg, tmask, umask, vmask, fmask, e1t, e2t, e1u, e2u, e1v, e2v, e1f, e2f, &
    &  ff_t, ff_f, gphit, gphiu, gphiv
    use dynzb20, only: ln_zb20_fb, dyn_zb20_faces
    use usrdef, only: cn_bnd
@@ -18,15 +20,16 @@ module cplstp
    use traadv, only: ln_tra
    implicit none
    private
-   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_ready, cpl_oce_end, dyn_cpl, tra_cpl
+   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_bias, cpl_oce_ready, cpl_oce_end, dyn_cpl, tra_cpl
 
    logical, public :: l_cpl = .false.        !< the run is coupled
    logical, public :: l_describe = .false.   !< print the handshake and stop
 
-   integer, parameter :: jp_static = 17      ! fields that are sent once
-   integer :: nid_u, nid_v, nid_h, nid_t, nid_du, nid_dv, nid_dt, nid_fu, nid_fv
+   integer, parameter :: jp_static = 19      ! fields that are sent once
+   integer :: nid_u, nid_v, nid_h, nid_t, nid_du, nid_dv, nid_dt, nid_fu, nid_fv, nid_bu, nid_bv, nid_bh, nid_bt
    integer :: nkt = 0                        ! the present step
    real(wp), allocatable, dimension(:, :, :) :: zdu, zdv, zdt   ! tendencies of the interior, held between exchanges
+   real(wp), allocatable, dimension(:, :, :) :: zbu, zbv, zbh, zbt   ! the same of the bias correction
    real(wp), allocatable, dimension(:, :, :) :: zfu, zfv        ! flags of the interior, held too
    logical, allocatable, dimension(:, :, :) :: llu, llv         ! the same as marks on the whole subdomain
 
@@ -88,6 +91,10 @@ contains
       call cpl_var(nid_du, 'du', 'm s-2', 'U', jpk, cpl_in)
       call cpl_var(nid_dv, 'dv', 'm s-2', 'V', jpk, cpl_in)
       if (ln_tra) call cpl_var(nid_dt, 'dt', 'degC s-1', 'T', 1, cpl_in)
+      call cpl_var(nid_bu, 'du_bias', 'm s-2', 'U', jpk, cpl_in)
+      call cpl_var(nid_bv, 'dv_bias', 'm s-2', 'V', jpk, cpl_in)
+      call cpl_var(nid_bh, 'dh_bias', 'm s-1', 'T', jpk, cpl_in)
+      if (ln_tra) call cpl_var(nid_bt, 'dt_bias', 'degC s-1', 'T', 1, cpl_in)
       if (ln_zb20_fb) then
          call cpl_var(nid_fu, 'flag_u', '1', 'U', jpk, cpl_in)
          call cpl_var(nid_fv, 'flag_v', '1', 'V', jpk, cpl_in)
@@ -104,15 +111,19 @@ contains
       if (l_describe) return
       call static(.false.)
       allocate (zdu(Ni_0, Nj_0, jpk), zdv(Ni_0, Nj_0, jpk), zdt(Ni_0, Nj_0, 1))
+      allocate (zbu(Ni_0, Nj_0, jpk), zbv(Ni_0, Nj_0, jpk), zbh(Ni_0, Nj_0, jpk), zbt(Ni_0, Nj_0, 1))
+      zbu = 0._wp; zbv = 0._wp; zbh = 0._wp; zbt = 0._wp
       if (ln_zb20_fb) then
          allocate (zfu(Ni_0, Nj_0, jpk), zfv(Ni_0, Nj_0, jpk), llu(jpi, jpj, jpk), llv(jpi, jpj, jpk))
          llu = .false.; llv = .false.
       end if
    end subroutine cpl_oce_define
 
-   !> Masks of the first layer, metrics, Coriolis parameter and distances from the southern wall: declared, or sent.
+   !> Masks of the first layer, metrics, Coriolis parameter, distances from the southern wall, and the place in the global grid
+   !! (column and row, from 1): declared, or sent.
    subroutine static(ld_declare)
       logical, intent(in) :: ld_declare   !< .true.: declare, .false.: send
+      integer :: ji, jj
       call one('tmask', '1', 'T', tmask(:, :, 1))
       call one('umask', '1', 'U', umask(:, :, 1))
       call one('vmask', '1', 'V', vmask(:, :, 1))
@@ -130,6 +141,8 @@ contains
       call one('gphit', 'km', 'T', gphit)
       call one('gphiu', 'km', 'U', gphiu)
       call one('gphiv', 'km', 'V', gphiv)
+      call one('mig', '1', 'T', spread([(real(mig(ji), wp), ji=1, jpi)], 2, jpj))
+      call one('mjg', '1', 'T', spread([(real(mjg(jj), wp), jj=1, jpj)], 1, jpi))
 
    contains
 
@@ -159,6 +172,31 @@ contains
       call cpl_snd(nid_h, kt, e3t(Nis0:Nie0, Njs0:Nje0, :, Kmm))
       if (ln_tra) call cpl_snd(nid_t, kt, ts(Nis0:Nie0, Njs0:Nje0, 1, jp_tem, Kmm))
    end subroutine cpl_oce_snd
+
+   !> Take the tendencies of a bias correction for this step; waits at their own coupling steps only.
+   subroutine cpl_oce_bias()
+      logical :: ll(4)
+      ll(1) = delivered(nid_bu, zbu)
+      ll(2) = delivered(nid_bv, zbv)
+      ll(3) = delivered(nid_bh, zbh)
+      ll(4) = .false.
+      if (ln_tra) ll(4) = delivered(nid_bt, zbt)
+      if (any(ll)) call asm_bias(zbu, zbv, zbh, zbt)
+   end subroutine cpl_oce_bias
+
+   !> Receive a field, .true. when the coupler delivered a value that is to be applied. Between two exchanges the client leaves
+   !! the field as it is: the mark in its corner stays.
+   logical function delivered(kfld, pfield)
+      integer, intent(in) :: kfld
+      real(wp), intent(inout) :: pfield(:, :, :)   !< interior
+      real(wp) :: zcorner
+      zcorner = pfield(1, 1, 1)
+      pfield(1, 1, 1) = -huge(1._wp)
+      call cpl_rcv(kfld, nkt, pfield)
+      delivered = pfield(1, 1, 1) > -huge(1._wp)
+      if (.not. delivered) pfield(1, 1, 1) = zcorner
+      if (cpl_status(kfld) == cpl_inactive) delivered = .false.
+   end function delivered
 
    !> The tendencies of this step are there, and can be taken band by band: no wait, and no flags that ask for whole fields.
    logical function cpl_oce_ready()

@@ -7,7 +7,7 @@ module daymod
    use namread, only: nam_where
    implicit none
    private
-   public :: day_init, day_of, nsec_of, ryear_frac, calendar_name
+   public :: day_init, day_of, rdate_of, nsec_of, ryear_frac, calendar_name
 
    integer, parameter :: jp_normal(12) = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 
@@ -76,6 +76,14 @@ contains
       end do
       kdate = iy*10000 + im*100 + id
    end subroutine day_of
+
+   !> Date at the end of step kt as one number, YYYYMMDD.HHMMSS: NEMO's way in files of an assimilation.
+   pure real(dp) function rdate_of(kt)
+      integer, intent(in) :: kt
+      integer :: idate, isec, iday
+      call day_of(kt, idate, isec, iday)
+      rdate_of = real(idate, dp) + 1.e-6_dp*real((isec/3600)*10000 + mod(isec/60, 60)*100 + mod(isec, 60), dp)
+   end function rdate_of
 
    !> Part of the year that has passed at the end of step kt, in [0, 1).
    pure real(dp) function ryear_frac(kt)

@@ -2,7 +2,7 @@
 module diawri
    use par_kind, only: wp, dp
    use par_oce, only: jpi, jpj, jpk, jp_tem
-   use dom_oce, only: tmask, umask, vmask, fmask, gred, rn_Dt, e1t, e1u, e1v, e1f, e2t, e2u, e2v, e2f, ff_t, ff_f, &
+   use dom_oce, only: tmask, umask, vmask, fmask, gred, grav, rn_Dt, e1t, e1u, e1v, e1f, e2t, e2u, e2v, e2f, ff_t, ff_f, &
    &  glamt, glamu, glamv, glamf, gphit, gphiu, gphiv, gphif
    use oce, only: uu, vv, e3t, ts
    use dynvor, only: vor_f
@@ -14,9 +14,7 @@ module diawri
    use namread, only: nam_next, nam_check, nam_where, cnam, cerr
    implicit none
    private
-   public :: dia_wri_init, dia_wri, dia_wri_close, dia_wri_mesh
-
-   real(wp), parameter :: grav = 9.81_wp
+   public :: dia_wri_init, dia_wri, dia_wri_close, dia_wri_mesh, dia_ssh
 
    !> What is known of an output field.
    type :: t_dia
@@ -152,23 +150,31 @@ contains
    subroutine put(file, pu, pv, ph, pt)
       type(t_iom), intent(inout) :: file
       real(wp), intent(in) :: pu(:, :, :), pv(:, :, :), ph(:, :, :), pt(:, :)
-      real(wp), allocatable :: zsum(:, :)
-      integer :: jk
       call iom_put(file, 'vozocrtx', pu)
       call iom_put(file, 'vomecrty', pv)
       call iom_put(file, 'thkcello', ph, tmask)
       call iom_put2d(file, 'sosstsst', pt, tmask(:, :, 1))
-      allocate (zsum, source=ph(:, :, 1))
-      zwk(:, :) = gred(1)*zsum
-      do jk = 2, jpk
-         zsum(:, :) = zsum + ph(:, :, jk)
-         zwk(:, :) = zwk + gred(jk)*zsum
-      end do
-      call iom_put2d(file, 'sossheig', zwk/grav, tmask(:, :, 1))
+      call dia_ssh(ph, zwk)
+      call iom_put2d(file, 'sossheig', zwk, tmask(:, :, 1))
       call vor_f(pu(:, :, 1), pv(:, :, 1), zwk)
       call iom_put2d(file, 'ssrelvor', zwk)
       call iom_close(file, .false.)
    end subroutine put
+
+   !> Surface height: sum over k of g(k) (h(1)+...+h(k)) / 9.81.
+   subroutine dia_ssh(ph, pssh)
+      real(wp), intent(in) :: ph(:, :, :)      !< thickness [m]
+      real(wp), intent(inout) :: pssh(:, :)    !< surface height [m]
+      real(wp), allocatable :: zsum(:, :)
+      integer :: jk
+      allocate (zsum, source=ph(:, :, 1))
+      pssh(:, :) = gred(1)*zsum
+      do jk = 2, jpk
+         zsum(:, :) = zsum + ph(:, :, jk)
+         pssh(:, :) = pssh + gred(jk)*zsum
+      end do
+      pssh(:, :) = pssh/grav
+   end subroutine dia_ssh
 
    !> Close the files.
    subroutine dia_wri_close()

@@ -16,6 +16,8 @@ module dom_oce
    integer, parameter, public :: jpwe = 1, jpea = 2, jpso = 3, jpno = 4
    integer, public :: mpinei(4) = -1           !< ranks to the west, east, south and north; -1 for none
 
+   real(wp), parameter, public :: grav = 9.81_wp   !< gravity [m s-2]
+
    ! namdom
    real(wp), public :: rn_Dt = 3200._wp        !< time step [s]
    real(wp), public :: rn_atfp = 0.1_wp        !< Asselin coefficient

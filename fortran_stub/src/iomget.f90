@@ -9,7 +9,7 @@ module iomget
    use in_out_manager, only: lc
    implicit none
    private
-   public :: iom_open, iom_has, iom_get, iom_get_att, iom_nrec, iom_get_time, iom_shut
+   public :: iom_open, iom_has, iom_get, iom_get0, iom_get_att, iom_nrec, iom_get_time, iom_shut
 
    character(len=lc) :: cpath = ' '   ! the file that is open, for messages
 
@@ -73,6 +73,16 @@ contains
          ptab(Nis0:Nie0, Njs0:Nje0, jk) = real(zbuf, wp)
       end do
    end subroutine iom_get
+
+   !> Read a number: a variable without dimensions, or the first value of one with.
+   real(dp) function iom_get0(kid, cdname)
+      integer, intent(in) :: kid
+      character(len=*), intent(in) :: cdname
+      integer :: ivar
+      if (nf90_inq_varid(kid, cdname, ivar) /= NF90_NOERR) &
+      &  call ctl_stop("file '"//trim(cpath)//"' has no variable '"//cdname//"'.", 'Is it a file of this kind?')
+      call test(nf90_get_var(kid, ivar, iom_get0), cdname)
+   end function iom_get0
 
    !> Read a global number.
    real(dp) function iom_get_att(kid, cdname)

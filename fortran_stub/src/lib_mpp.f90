@@ -14,7 +14,8 @@ module lib_mpp
    integer, public :: mpprank = 0, mppsize = 1       !< rank, from 0, and number of ranks
    integer, parameter, public :: mpi_wp = merge(MPI_REAL, MPI_DOUBLE_PRECISION, wp == sp)   !< MPI's name of wp
 
-   character(len=*), parameter :: cp_abort = 'halocline.abort'   ! holds the message of a job that was stopped
+   character(len=*), parameter, public :: cp_abort = 'halocline.abort'   !< holds the message of a job that was stopped
+   logical, public :: l_oldabort = .false.   !< it was there at the start: of an earlier job
 
    integer, allocatable :: nbox(:, :)    ! (4, rank): first column, first row, columns, rows of each subdomain; on rank 0
    integer, allocatable :: ncount(:), ndispl(:)
@@ -38,9 +39,11 @@ contains
       narea = mpprank + 1
       lwp = mpprank == 0
       if (lwp) then
+         inquire (file=cp_abort, exist=l_oldabort)
          if (.not. present(localComm)) then   ! of an earlier run; a coupled job shares the file with the coupler
             open (newunit=inum, file=cp_abort, status='old', iostat=ierr)
             if (ierr == 0) close (inum, status='delete')
+            l_oldabort = .false.
          end if
          open (newunit=numout, file='ocean.output', status='replace', action='write', iostat=ierr)
          if (ierr /= 0) then

@@ -148,7 +148,7 @@ contains
    logical function lours(cdgroup)
       character(len=*), intent(in) :: cdgroup
       character(len=*), parameter :: cp_ours = &
-      &  ' namrun namdom namusr_def nammpp namlbc namdyn_ldf namzb20 namsbc namdrg namtra namdia namtrd namrhs '
+      &  ' namrun namdom namusr_def nammpp namlbc namdyn_ldf namzb20 namsbc namdrg namtra namdia namtrd namrhs nam_asminc '
       lours = index(cp_ours, ' '//trim(cdgroup)//' ') > 0
    end function lours
 

@@ -19,6 +19,7 @@ module nemogcm
    use dynldf, only: dyn_ldf_init
    use dynzb20, only: dyn_zb20_init, ln_zb20_fb
    use traadv, only: tra_init, ln_tra
+   use asmpar, only: asm_par_init, l_asminc
    use diawri, only: dia_wri_init, dia_wri_close, dia_wri_mesh
    use trd, only: trd_init, trd_close
    use rhsmod, only: rhs_init, rhs_run, ln_rhs
@@ -82,10 +83,12 @@ contains
       call dyn_ldf_init()
       call dyn_zb20_init()
       call tra_init()
+      call asm_par_init(ln_tra)
       call rhs_init()
       if (ln_rhs .and. l_cpl .and. .not. l_describe) call ctl_stop('ln_rhs evaluates the ocean alone, ln_cpl asks for a coupler.', &
       &  nam_where('namrhs', 'ln_rhs'), 'Set one of them to .false.')
-
+      if (ln_rhs .and. l_asminc) call ctl_stop('ln_rhs evaluates right-hand sides alone, &nam_asminc asks for analyses.', &
+      &  nam_where('namrhs', 'ln_rhs'), 'Set one of them to .false.')
       if (ln_zb20_fb .and. .not. l_cpl) call ctl_stop('ln_zb20_fb waits for the flags of a coupler, this run has none.', &
       &  nam_where('namzb20', 'ln_zb20_fb'), 'Set it to .false., or ln_cpl = .true.')
 

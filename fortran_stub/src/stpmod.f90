@@ -13,16 +13,16 @@ module stpmod
    use dynzb20, only: dyn_zb20, ln_zb20
    use sbcmod, only: sbc, dyn_sbc, dyn_drg
    use traadv, only: ln_tra, tra_adv, tra_ldf, tra_sbc
-   use cplstp, only: l_cpl, cpl_oce_snd, cpl_oce_ready, dyn_cpl, tra_cpl
+   use cplstp, only: l_cpl, cpl_oce_snd, cpl_oce_bias, cpl_oce_ready, dyn_cpl, tra_cpl
+   use asminc, only: l_asm, asm_inc, asm_bkg_wri, asm_tend, thk_asm, dyn_asm, tra_asm
    use oce_nxt, only: dyn_nxt, tra_nxt, nxt_atf
    use trd, only: l_trd, trd_begin, trd_dyn, trd_thk, trd_tra, trd_end, jptrd_hpg, jptrd_keg, jptrd_pvo, jptrd_ldf, jptrd_wnd, &
-   &  jptrd_drg, jptrd_zb20, jptrd_cpl, jpttd_adv, jpttd_ldf, jpttd_res, jpttd_cpl
+   &  jptrd_drg, jptrd_zb20, jptrd_asm, jptrd_cpl, jpttd_adv, jpttd_ldf, jpttd_res, jpttd_asm, jpttd_cpl
    use lbclnk, only: lbc_lnk, jpfillnothing
    use stpctl, only: stp_ctl
    use diawri, only: dia_wri
    use restart, only: rst_write
    use timing, only: timing_start, timing_stop, jptim_dyn, jptim_tra, jptim_dia
-   use in_out_manager, only: nn_it000
    implicit none
    private
    public :: stp, stp_rhs
@@ -40,7 +40,8 @@ contains
       integer, intent(in) :: kt   !< step
       integer :: iswap
 
-      if (kt == nn_it000 .and. l_1st_euler) then   ! forward step: before = now
+      call asm_inc(kt, Nnn)
+      if (l_1st_euler) then   ! forward step: before = now
          rDt = rn_Dt
          uu(:, :, :, Nbb) = uu(:, :, :, Nnn)
          vv(:, :, :, Nbb) = vv(:, :, :, Nnn)
@@ -48,7 +49,11 @@ contains
          ts(:, :, :, :, Nbb) = ts(:, :, :, :, Nnn)
       end if
 
-      if (l_cpl) call cpl_oce_snd(kt, Nnn)
+      if (l_cpl) then
+         call cpl_oce_snd(kt, Nnn)
+         call cpl_oce_bias()
+      end if
+      call asm_tend(kt)
       call timing_start(jptim_dyn)
       call trd_begin(kt)
       call sbc(kt)
@@ -77,6 +82,7 @@ contains
       call dia_wri(kt, Nnn)
       call timing_stop(jptim_dia)
       call rst_write(kt, Nbb, Nnn)
+      call asm_bkg_wri(kt, Nnn)
    end subroutine stp
 
    !> The after level, in bands of rows: what a band needs stays in the second-level cache from term to term. With the fields that
@@ -100,6 +106,7 @@ contains
          call timing_start(jptim_dyn)
          call dom_e3(Nnn, j1, j2 + 1)
          call thk_adv(Nbb, Naa, max(j1, 2), j2 + 1)
+         if (l_asm) call thk_asm(Naa, max(j1, 2), j2 + 1)
          call timing_stop(jptim_dyn)
          call stp_rhs(Nbb, Nnn, Naa, Nrhs, jb, j2)
          if (l_early) call stp_nxt(jb, j2)
@@ -134,6 +141,8 @@ contains
       if (l_trd) call trd_dyn(jptrd_drg, Krhs)
       if (ln_zb20) call dyn_zb20(Kmm, Krhs, j1, j2)
       if (l_trd) call trd_dyn(jptrd_zb20, Krhs)
+      if (l_asm) call dyn_asm(Krhs, j1, j2)   ! before the received tendencies, which may come later: one order of the sum
+      if (l_trd) call trd_dyn(jptrd_asm, Krhs)
       if (l_cpl .and. l_early) call dyn_cpl(Kmm, Krhs, j1, j2, j1 == Njs0)
       if (l_cpl .and. .not. l_early .and. j2 == Nje0) call dyn_cpl(Kmm, Krhs, Njs0, Nje0, .true.)
       if (l_trd) call trd_dyn(jptrd_cpl, Krhs)
@@ -148,6 +157,8 @@ contains
          if (l_trd) call trd_tra(jpttd_ldf, Kmm, Krhs)
          call tra_sbc(Kbb, Kmm, Krhs, j1, j2)
          if (l_trd) call trd_tra(jpttd_res, Kmm, Krhs)
+         if (l_asm) call tra_asm(Kbb, Kmm, Krhs, j1, j2)
+         if (l_trd) call trd_tra(jpttd_asm, Kmm, Krhs)
          if (l_cpl .and. l_early) call tra_cpl(Kmm, Krhs, j1, j2, j1 == Njs0)
          if (l_cpl .and. .not. l_early .and. j2 == Nje0) call tra_cpl(Kmm, Krhs, Njs0, Nje0, .true.)
          if (l_trd) call trd_tra(jpttd_cpl, Kmm, Krhs)

@@ -9,9 +9,9 @@ module timing
    public :: timing_start, timing_stop, timing_finalize
 
    integer, parameter, public :: jptim_all = 1, jptim_dyn = 2, jptim_tra = 3, jptim_lbc = 4, jptim_dia = 5, &
-   &                             jptim_rst = 6, jptim_cpl = 7, jptim_n = 7
+   &                             jptim_rst = 6, jptim_cpl = 7, jptim_asm = 8, jptim_n = 8
    character(len=24), parameter :: cp_name(jptim_n) = [character(len=24) :: 'whole run', 'dynamics', 'tracer', &
-   &  'lbc_lnk (with waiting)', 'output and checks', 'restarts', 'coupling (with waiting)']
+   &  'lbc_lnk (with waiting)', 'output and checks', 'restarts', 'coupling (with waiting)', 'analyses (with waiting)']
 
    real(dp) :: zsum(jptim_n) = 0._dp, zbeg(jptim_n) = 0._dp
 

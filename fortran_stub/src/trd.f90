@@ -8,6 +8,7 @@ module trd
    use dom_oce, only: umask, vmask, tmask
    use oce, only: uu, vv, e3t, ts
    use thkadv, only: thk_div
+   use asminc, only: l_asm, tend
    use iom, only: t_iom, iom_create, iom_def, iom_enddef, iom_rec, iom_put, iom_put2d, iom_close
    use daymod, only: nsec_of
    use in_out_manager, only: lc, cn_exp, nn_it000, nn_itend
@@ -18,22 +19,24 @@ module trd
    public :: trd_init, trd_open, trd_begin, trd_dyn, trd_tra, trd_thk, trd_end, trd_close
 
    integer, parameter, public :: jptrd_hpg = 1, jptrd_keg = 2, jptrd_pvo = 3, jptrd_ldf = 4, jptrd_wnd = 5, jptrd_drg = 6, &
-   &                             jptrd_zb20 = 7, jptrd_cpl = 8, jptrd_tot = 9
-   integer, parameter, public :: jpttd_adv = 1, jpttd_ldf = 2, jpttd_res = 3, jpttd_cpl = 4, jpttd_tot = 5
-   character(len=4), parameter :: cp_dyn(9) = [character(len=4) :: 'hpg', 'keg', 'pvo', 'ldf', 'wnd', 'drg', 'zb20', 'cpl', 'tot']
-   character(len=40), parameter :: cp_dynlong(9) = [character(len=40) :: 'pressure gradient', 'kinetic energy gradient', &
+   &                             jptrd_zb20 = 7, jptrd_asm = 8, jptrd_cpl = 9, jptrd_tot = 10
+   integer, parameter, public :: jpttd_adv = 1, jpttd_ldf = 2, jpttd_res = 3, jpttd_asm = 4, jpttd_cpl = 5, jpttd_tot = 6
+   character(len=4), parameter :: cp_dyn(10) = [character(len=4) :: 'hpg', 'keg', 'pvo', 'ldf', 'wnd', 'drg', 'zb20', 'asm', &
+   &  'cpl', 'tot']
+   character(len=40), parameter :: cp_dynlong(10) = [character(len=40) :: 'pressure gradient', 'kinetic energy gradient', &
    &  'potential vorticity flux', 'biharmonic friction', 'wind stress', 'linear drag', 'Zanna-Bolton 2020 closure', &
-   &  'external tendency', 'total']
-   character(len=4), parameter :: cp_tra(5) = [character(len=4) :: 'adv', 'ldf', 'res', 'cpl', 'tot']
-   character(len=40), parameter :: cp_tralong(5) = [character(len=40) :: 'advection', 'diffusion', 'restoring', &
-   &  'external tendency', 'total']
+   &  'bias correction and analysis increments', 'external tendency', 'total']
+   character(len=4), parameter :: cp_tra(6) = [character(len=4) :: 'adv', 'ldf', 'res', 'asm', 'cpl', 'tot']
+   character(len=40), parameter :: cp_tralong(6) = [character(len=40) :: 'advection', 'diffusion', 'restoring', &
+   &  'bias correction and analysis increments', 'external tendency', 'total']
 
    logical :: ln_trd = .false.          ! write trends
    integer :: nn_trd = 0                ! every so many steps
    logical :: ln_trd_r8 = .false.       ! 64-bit output
    logical, public :: l_trd = .false.   !< trends are taken in this step
    type(t_iom) :: file
-   real(wp), allocatable :: ztu(:, :, :), ztv(:, :, :), ztt(:, :, :), zht(:, :, :)   ! sums of the terms; thickness tendency
+   real(wp), allocatable :: ztu(:, :, :), ztv(:, :, :), ztt(:, :, :), &
+   &  zht(:, :, :), zhs(:, :, :)   ! sums of the terms; thickness tendency: divergence, and the source of asminc
 
 contains
 
@@ -58,7 +61,7 @@ contains
       character(len=*), intent(in) :: cdpath
       logical, intent(in) :: lddouble
       integer :: jt
-      allocate (ztu(jpi, jpj, jpk), ztv(jpi, jpj, jpk), ztt(jpi, jpj, 1), zht(jpi, jpj, jpk))
+      allocate (ztu(jpi, jpj, jpk), ztv(jpi, jpj, jpk), ztt(jpi, jpj, 1), zht(jpi, jpj, jpk), zhs(jpi, jpj, jpk))
       call iom_create(file, cdpath, 'trends: terms of the right-hand sides, at one instant', .true., .false., lddouble)
       do jt = 1, size(cp_dyn)
          call iom_def(file, 'utrd_'//trim(cp_dyn(jt)), 'U', .true., ' ', 'du/dt: '//cp_dynlong(jt), 'm s-2', &
@@ -67,6 +70,7 @@ contains
          &  'time_counter: point')
       end do
       call iom_def(file, 'htrd_adv', 'T', .true., ' ', 'dh/dt: divergence of the transport', 'm s-1', 'time_counter: point')
+      call iom_def(file, 'htrd_asm', 'T', .true., ' ', 'dh/dt: '//cp_dynlong(jptrd_asm), 'm s-1', 'time_counter: point')
       do jt = 1, size(cp_tra)
          call iom_def(file, 'ttrd_'//trim(cp_tra(jt)), 'T', .false., ' ', 'dT/dt: '//cp_tralong(jt), 'degC s-1', &
          &  'time_counter: point')
@@ -102,13 +106,17 @@ contains
       vv(:, :, :, Krhs) = 0._wp
    end subroutine trd_dyn
 
-   !> The thickness tendency.
+   !> The tendencies of thickness.
    subroutine trd_thk()
       call thk_div(zht)
       call iom_put(file, 'htrd_adv', zht, tmask)
+      zhs(:, :, :) = 0._wp
+      if (l_asm) zhs(:, :, :) = tend%h
+      call iom_put(file, 'htrd_asm', zhs, tmask)
    end subroutine trd_thk
 
-   !> The same as trd_dyn for the tracer: d(h T)/dt becomes dT/dt, advection in its advective form, so that the terms add up.
+   !> The same as trd_dyn for the tracer: d(h T)/dt becomes dT/dt; advection in its advective form, and a source of
+   !! thickness without what it brings, so that the terms add up.
    subroutine trd_tra(ktrd, Kmm, Krhs)
       integer, intent(in) :: ktrd, Kmm, Krhs   !< which term, time levels
       call put_tra(ktrd, Kmm, Krhs)
@@ -121,6 +129,7 @@ contains
       real(wp), allocatable :: ztrd(:, :)
       allocate (ztrd, source=ts(:, :, 1, jp_tem, Krhs))
       if (ktrd == jpttd_adv .or. ktrd == jpttd_tot) ztrd(:, :) = ztrd - ts(:, :, 1, jp_tem, Kmm)*zht(:, :, 1)
+      if (ktrd == jpttd_asm .or. ktrd == jpttd_tot) ztrd(:, :) = ztrd - ts(:, :, 1, jp_tem, Kmm)*zhs(:, :, 1)
       call iom_put2d(file, 'ttrd_'//trim(cp_tra(ktrd)), ztrd/e3t(:, :, 1, Kmm), tmask(:, :, 1))
    end subroutine put_tra
 

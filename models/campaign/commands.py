@@ -1,22 +1,19 @@
 """`halocline science`: the scan of conventional closures, and networks beside it."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from itertools import cycle
+from collections.abc import Sequence
 from pathlib import Path
-from queue import Queue
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from coupler import launch
 from coupler.errors import HaloclineError
-from models.campaign import cost, forecast, judge, matrix, rows, runs, table, truth
+from models.campaign import cost, forecast, judge, matrix, options, rows, runs, table, truth
+from models.campaign.bias_commands import bias
+from models.campaign.schedule import side_by_side
 from models.console import console as open_console
 from models.data.store import provenance
 from models.evaluation.climate import Climate
@@ -36,9 +33,12 @@ Ocean = Annotated[Path, typer.Option(help="ocean executable")]
 Timed = Annotated[bool, typer.Option("--cost/--no-cost", help="measure the cost of a simulated year")]
 
 
+app.command()(bias)
+
+
 @app.callback()
 def _root() -> None:
-    """Closures in the Fortran ocean, scored against coarsened truth."""
+    """Closures and bias corrections in the Fortran ocean, scored against coarsened truth."""
 
 
 @app.command()
@@ -113,19 +113,18 @@ def closures(
     for file in artefact:
         if not file.is_file():
             raise HaloclineError(f"there is no network {file}. Name artefacts (.onnx, .pt2), e.g. of halocline train.")
-    steps = _steps(every)
+    steps = options.steps(every)
     truths = {wind: truth.load(wind, keep) for wind in matrix.WINDS}
     frozen = _frozen(keep)
-    edits = _edits(switch or [])
+    edits = options.edits(switch or [])
     planned = matrix.under(list(truths), matrix.networks(artefact, [*steps, 9] if extra else steps, years, edits))
     if extra:
         planned += [matrix.century(artefact[0], steps[0]), *matrix.other_grids(artefact, steps[0], years)]
     found = _scored(campaign, planned, truths, jobs, console, one_core)
     costs = dict(frozen["cost"])
     if timed:
-        designs = {
-            judge.design(row.name): row for row in reversed(cost.networks(artefact, steps, edits))
-        }  # the first of its seeds
+        timeable = cost.networks(artefact, steps, edits)
+        designs = {judge.design(row.name): row for row in reversed(timeable)}  # the first of its seeds
         for one_core in (False, True):
             costs |= _costs(campaign, list(designs.values()), console, one_core)
     together = [*(row for wind in truths for row in frozen["winds"][wind]["rows"]), *found]
@@ -210,22 +209,6 @@ def _options(given: dict[str, list[Path]]) -> list[str]:
     return [f"{names[wind]} {path}" for wind, paths in given.items() for path in paths]
 
 
-def _edits(switches: Sequence[str]) -> dict[str, str]:
-    """'group.switch=value' as edits. HaloclineError for anything else."""
-    for text in switches:
-        if "=" not in text or "." not in text.partition("=")[0]:
-            raise HaloclineError(f"--set {text}: group.switch=value is needed, such as namdyn_ldf.rn_cs4=0.03.")
-    return {name: value for name, _, value in (text.partition("=") for text in switches)}
-
-
-def _steps(text: str) -> list[int]:
-    """'3,1' as numbers. HaloclineError for anything else."""
-    parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() and int(part) for part in parts):
-        raise HaloclineError(f"--every {text}: whole numbers of time steps are needed, such as 3,1.")
-    return [int(part) for part in parts]
-
-
 def _frozen(keep: Path) -> dict[str, Any]:
     path = keep / f"{CONVENTIONAL}.json"
     try:
@@ -257,38 +240,22 @@ def _scored(
     quiet = Console(quiet=True)
     for row in {(row.wind, row.grid, row.start): row for row in planned}.values():
         runs.start(campaign, row, quiet)
+
     found: dict[str, dict[str, Any]] = {}
-    cores: Queue[int | None] = Queue()
-    for _, core in zip(range(jobs), cycle(sorted(os.sched_getaffinity(0)) if one_core else [None]), strict=False):
-        cores.put(core)
 
-    def ran(row: matrix.Row) -> dict[str, Any]:
-        core = cores.get()
-        try:
-            return runs.run(campaign, row, quiet, core)
-        finally:
-            cores.put(core)
+    def score(row: matrix.Row) -> None:
+        found[row.folder] = rows.scored(campaign, row, truths[row.wind], quiet)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        waiting = {pool.submit(ran, row): row for row in planned}
-        try:
-            for future in _watched(waiting, console):
-                future.result()
-                row = waiting[future]
-                found[row.folder] = rows.scored(campaign, row, truths[row.wind], quiet)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    side_by_side(
+        planned,
+        lambda row, core: runs.run(campaign, row, quiet, core),
+        jobs,
+        console,
+        one_core,
+        lambda row: row.name,
+        score,
+    )
     return [found[row.folder] for row in planned]
-
-
-def _watched(waiting: dict, console: Console) -> Iterator:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("runs", total=len(waiting))
-        for future in as_completed(waiting):
-            yield future
-            bar.update(task, advance=1, description=waiting[future].name)
 
 
 def _costs(

@@ -47,9 +47,9 @@ class Row:
     """One run of the comparison.
 
     edits: 'group.switch' of the namelist and its value as Fortran text. artefact: file of a network, None for the ocean alone;
-    every: time steps between its calls. start: seed of the noise from which the spun-up state grew, 0: from rest; restart: a start
-    state in its place. member: of the noise of a stochastic network. years: length after the first, which the scores drop; days:
-    length of a run that is timed or a forecast.
+    every: time steps between its calls. bias: file of a bias correction, called daily. start: seed of the noise from which the
+    spun-up state grew, 0: from rest; restart: a start state in its place. member: of the noise of a stochastic network. years:
+    length after the first, which the scores drop; days: length of a run that is timed or a forecast.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Row:
     edits: Mapping[str, str] = field(default_factory=dict)
     artefact: Path | None = None
     every: int = 3
+    bias: Path | None = None
     start: int = 1
     restart: Path | None = None
     member: int = 0
@@ -69,6 +70,11 @@ class Row:
     def seconds(self) -> float:
         """Length of the run [s]."""
         return self.days * 86400.0 if self.days else (self.years + 1) * YEAR
+
+    @property
+    def networks(self) -> list[Path]:
+        """The files of all its networks."""
+        return [file for file in (self.artefact, self.bias) if file is not None]
 
     @property
     def folder(self) -> str:

@@ -6,7 +6,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,6 @@ from rich.console import Console
 
 from coupler import launch
 from coupler.artefacts.page import contract_of
-from coupler.contract import Contract
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups, with_value
 from models.campaign.matrix import EVERY, WINDS, YEAR, Grid, Row
@@ -62,38 +61,65 @@ def fortran(path: Path, edits: Mapping[str, str]) -> None:
 
 def namelist(row: Row, path: Path) -> None:
     """Write the namelist of a row: its years and the one before that is dropped, 5-day states, from the spun-up state."""
-    template = NAMELISTS / ("gyre_coarse" if row.artefact is None else "gyre_closure") / "namelist_cfg"
+    template = NAMELISTS / _template(row) / "namelist_cfg"
     path.write_text(template.read_text(encoding="utf-8"), encoding="utf-8")
     edits = {
         **_grid(row.grid),
         **_length(row.grid, row.seconds),
         "namrun.ln_rstart": ".true." if row.start else ".false.",
         "namrun.cn_ocerst_in": f"'{START}'",
-        "namsbc.rn_tauas": f"{WINDS[row.wind]:g}",
+        "namsbc.rn_tauas": f"{WINDS.get(row.wind, 0.0):g}",
     }
+    if row.networks:
+        edits["namcpl.nn_member"] = str(row.member)
     if row.artefact is not None:
         period = f"{row.every * row.grid.rn_Dt:.1f}"
         edits |= {
-            "namcpl.nn_member": str(row.member),
             "namexc:state.rn_period": period,
             "namexc:tendency.rn_period": period,
-            "namnet.cn_artefact": f"'{row.artefact.name}'",
-            "namnet.cn_sha256": f"'{sha256(row.artefact)}'",
-            **_fields(contract_of(row.artefact)),
+            **_pinned("closure", row.artefact),
         }
-    fortran(path, {**edits, **row.edits})
+    if row.bias is not None:
+        edits |= _pinned("bias", row.bias)
+    fortran(path, {**edits, **_fields(row), **row.edits})
 
 
-def _fields(contract: Contract) -> dict[str, str]:
-    """What travels: masks and whatever else the network reads once, its state, its tendencies."""
-    static = ["tmask", "umask", "vmask"]
-    static += [field.name for field in contract.inputs if field.static and field.name not in static]
-    state = [field.name for field in contract.inputs if not field.static]
-    tendency = [field.name for field in contract.outputs if field.name not in contract.partners]
-    return {
-        f"namexc:{exchange}.cn_fields": ", ".join(f"'{name}'" for name in names)
-        for exchange, names in {"geometry": static, "state": state, "tendency": tendency}.items()
-    }
+def _template(row: Row) -> str:
+    """The folder below namelists/ that couples as many networks."""
+    if row.bias is not None:
+        return "gyre_bias" if row.artefact is None else "gyre_bias_closure"
+    return "gyre_coarse" if row.artefact is None else "gyre_closure"
+
+
+def _pinned(name: str, file: Path) -> dict[str, str]:
+    return {f"namnet:{name}.cn_artefact": f"'{file.name}'", f"namnet:{name}.cn_sha256": f"'{sha256(file)}'"}
+
+
+def _fields(row: Row) -> dict[str, str]:
+    """What travels: masks and whatever else the networks read once, their states, their tendencies."""
+    if not row.networks:
+        return {}
+    contracts = [contract_of(file) for file in row.networks]
+    static = ["tmask", "umask", "vmask", *(("e1t", "e2t") if row.bias is not None else ())]
+    static += [field.name for contract in contracts for field in contract.inputs if field.static]
+    fields = {"geometry": list(dict.fromkeys(static))}
+    states = [[field.name for field in contract.inputs if not field.static] for contract in contracts]
+    outputs = [[out.name for out in contract.outputs if out.name not in contract.partners] for contract in contracts]
+    edits: dict[str, str] = {}
+    if row.artefact is not None:
+        fields |= {"state": states[0], "tendency": outputs[0]}
+    if row.bias is not None:
+        daily = [
+            name for name in ("u", "v", "h", "t") if name not in fields.get("state", ())
+        ]  # a climatology reads none
+        fields |= {"tracer" if row.artefact is not None else "state": daily, "bias": outputs[-1]}
+        kept = [out.name for out in contracts[-1].outputs if out.conserve != "none"]
+        edits["namnet:bias.cn_weights"] = _texts([f"{name}=e1t*e2t" for name in kept] or [""])
+    return edits | {f"namexc:{exchange}.cn_fields": _texts(names) for exchange, names in fields.items()}
+
+
+def _texts(names: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _grid(grid: Grid) -> dict[str, str]:
@@ -142,13 +168,12 @@ def prepared(campaign: Campaign, row: Row, console: Console, folder: Path | None
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "namelist_cfg"
         namelist(row, path)
-        links = [] if row.artefact is None else [row.artefact]
+        links = row.networks
         if row.start:
             restart = Path(scratch) / START
             restart.symlink_to((row.restart or start(campaign, row, console)).resolve())
             links.append(restart)
-        coupler_ranks = 0 if row.artefact is None else 1
-        return launch.prepare(path, 1, coupler_ranks, target, campaign.ocean, links, overwrite=True)
+        return launch.prepare(path, 1, 1 if row.networks else 0, target, campaign.ocean, links, overwrite=True)
 
 
 def bound(job: launch.Job, core: int) -> launch.Job:
@@ -175,7 +200,7 @@ def run(campaign: Campaign, row: Row, console: Console, core: int | None = None)
     if earlier is not None and earlier["namelist"]["sha256"] == _namelist_hash(row):
         return earlier
     job = prepared(campaign, row, console)
-    if core is not None and row.artefact is not None:
+    if core is not None and row.networks:
         job = bound(job, core)
     began = time.perf_counter()
     ended: dict[str, Any] = {"status": "finished"}
@@ -209,10 +234,13 @@ def provenance(campaign: Campaign, row: Row, job: launch.Job) -> dict[str, Any]:
         "command": " ".join(command),
         "executable": {"file": campaign.ocean.name, "sha256": sha256(campaign.ocean)},
         "namelist": {"sha256": sha256(job.rundir / "namelist_cfg")},
-        "start": {"sha256": sha256(job.rundir / START)},
     }
+    if row.start:
+        text["start"] = {"sha256": sha256(job.rundir / START)}
     if row.artefact is not None:
         text["artefact"] = {"file": row.artefact.name, "sha256": sha256(row.artefact)}
+    if row.bias is not None:
+        text["bias"] = {"file": row.bias.name, "sha256": sha256(row.bias)}
     return text
 
 

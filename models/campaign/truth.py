@@ -59,7 +59,8 @@ def distance(key: str, value: float, truth: dict[str, float]) -> float:
     if key == "tail":
         return abs(float(np.log(value)))
     if best == "truth":
-        return abs(value / truth[key] - 1)
+        own = truth[key]
+        return abs(value / own - 1) if own else abs(value) and float("inf")
     return abs(value - float(best))
 
 

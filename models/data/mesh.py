@@ -15,12 +15,13 @@ HORIZONTAL = tuple(f"{name}{point}" for name in ("glam", "gphi", "e1", "e2") for
 SAME_PLACE = 1e-3  # columns this near to each other are one column, duplicated [degrees]
 
 
-def read_mesh(path: Path) -> xr.Dataset:
+def read_mesh(path: Path, thickness: bool = True) -> xr.Dataset:
     """The mesh of PATH, or of PATH_0000.nc, ...; dims (k, y, x), duplicated cyclic columns dropped.
 
     Variables: glam*, gphi* [degrees], e1*, e2* [m], ff_t, ff_f [s-1] in memory; e3t, e3u, e3v [m] and tmask, umask,
     vmask, fmask (k, y, x) lazily, one chunk a level. attrs: cyclic (1: the last column's neighbour is the first),
     dropped (columns dropped at each end), notes (what was not in the file and how it was made), sources (files).
+    Without `thickness` e3 is left out, and need not be there where tmask is.
     HaloclineError for what is neither there nor can be made, and for a mesh that is all land.
     """
     files = ranks.pieces(Path(path))
@@ -36,11 +37,14 @@ def read_mesh(path: Path) -> xr.Dataset:
     e3t = _first(raw, "e3t_0", "e3t")
     e3t = e3t if e3t is not None and "y" in e3t.dims else None
     given = e3_1d if e3t is None else e3t
+    if given is None and not thickness:
+        given = _first(raw, "tmask")
     if given is None:
         raise _absent(raw, path, ("e3t_0", "e3t", "e3t_1d"))
     depth = given.sizes["k"]
     _masks(mesh, raw, path, bottom, top, depth, notes)
-    _thickness(mesh, raw, given, bottom, notes)
+    if thickness:
+        _thickness(mesh, raw, given, bottom, notes)
     mesh = mesh.chunk({"k": 1, "y": -1, "x": -1})
     for name in map(str, mesh.data_vars):
         if "k" not in mesh[name].dims:
@@ -73,7 +77,7 @@ def _first(raw: xr.Dataset, *names: str) -> xr.DataArray | None:
 def _absent(raw: xr.Dataset, path: Path, names: tuple[str, ...]) -> HaloclineError:
     return HaloclineError(
         f"the mesh {path} holds none of {', '.join(names)}.\n  Found: {', '.join(sorted(map(str, raw.variables)))}.\n"
-        "  Give mesh_mask.nc or domain_cfg.nc of the run (cn_mesh, &namcoarsen)."
+        "  Give mesh_mask.nc or domain_cfg.nc of the run (cn_mesh)."
     )
 
 

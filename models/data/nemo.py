@@ -56,7 +56,7 @@ def open_nemo(
                 continue  # a mesh beside the output
             values = _on_mesh(values, name, mesh, path)
             if names.FIELDS[name].point == "T":
-                _same_place(dataset, mesh, path)
+                same_place(dataset, mesh, path)
             parts.setdefault(name, []).append((values, dataset[clock], path))
     for name in wanted:
         if name not in parts:
@@ -98,7 +98,7 @@ def _on_mesh(values: xr.DataArray, name: str, mesh: xr.Dataset, path: str) -> xr
     return values.where(mask != 0, 0).chunk({"y": -1, "x": -1})
 
 
-def _same_place(dataset: xr.Dataset, mesh: xr.Dataset, path: str) -> None:
+def same_place(dataset: xr.Dataset, mesh: xr.Dataset, path: str) -> None:
     """HaloclineError where nav_lon, nav_lat of a T file are not the mesh's on more than a twentieth of the wet surface."""
     if "nav_lon" not in dataset.variables or "nav_lat" not in dataset.variables:
         return
@@ -115,7 +115,7 @@ def _same_place(dataset: xr.Dataset, mesh: xr.Dataset, path: str) -> None:
         raise HaloclineError(
             f"inconsistent grids: {path} has i={i + 1}, j={j + 1} at {lon[j, i]:.3f} E, {lat[j, i]:.3f} N, the mesh at "
             f"{float(mesh.glamt[j, i]):.3f} E, {float(mesh.gphit[j, i]):.3f} N.\n"
-            f"  Mesh: {', '.join(mesh.attrs['sources'])}. Give the mesh of this run (cn_mesh, &namcoarsen)."
+            f"  Mesh: {', '.join(mesh.attrs['sources'])}. Give the mesh of this run (cn_mesh)."
         )
 
 

@@ -36,24 +36,28 @@ def grouped(paths: Sequence[Path]) -> list[list[Path]]:
     return list(groups.values())
 
 
-def opened(path: Path) -> xr.Dataset:
-    """A file, lazily, times as numbers, one chunk per level and time. HaloclineError when it cannot be read."""
+def opened(path: Path, without: Sequence[str] = ()) -> xr.Dataset:
+    """A file, lazily, times as numbers, one chunk per level and time; variables of `without` are not read.
+
+    HaloclineError when it cannot be read.
+    """
     netCDF4.set_chunk_cache(CACHE)
     try:
-        dataset = xr.open_dataset(path, decode_times=False, chunks={})
+        dataset = xr.open_dataset(path, decode_times=False, chunks={}, drop_variables=list(without))
     except (OSError, ValueError) as error:
         raise HaloclineError(f"cannot read {path}: {error}.\n  It must be a NetCDF file that is whole.") from None
     single = {name: 1 for name in dataset.dims if name in DIMENSIONS["time"] + DIMENSIONS["k"]}
     return dataset.chunk(single)
 
 
-def joined(paths: Sequence[Path]) -> xr.Dataset:
+def joined(paths: Sequence[Path], without: Sequence[str] = ()) -> xr.Dataset:
     """One data set from the files of all ranks; halos cut off, zeros where a rank was all land and wrote nothing.
 
     Positions count from 1, the first dimension is x: DOMAIN_position_first, _last, DOMAIN_halo_size_start, _end,
-    DOMAIN_size_global. HaloclineError for attributes that are missing, and for parts that overlap or are no box grid.
+    DOMAIN_size_global. Variables of `without` are not read.
+    HaloclineError for attributes that are missing, and for parts that overlap or are no box grid.
     """
-    parts = [opened(path) for path in paths]
+    parts = [opened(path, without) for path in paths]
     if len(parts) == 1 and _whole(parts[0]):
         return parts[0]
     cut = [_interior(part, path) for part, path in zip(parts, paths, strict=True)]

@@ -10,6 +10,7 @@ from coupler.errors import HaloclineError
 from models.settings import NamSplit
 
 DAY = 86400.0
+SHORT = 0.05  # part of a year that may be missing at the end of a record of whole years
 REGULAR = 0.01  # steps of time that differ by less than this part of their mean count as equal
 
 
@@ -53,20 +54,53 @@ def decorrelation_time(series: np.ndarray) -> float:
     return float(1.0 + 2.0 * r[1 : below[0] if below.size else n].sum())
 
 
-def split(time: np.ndarray, settings: NamSplit, series: np.ndarray | None = None) -> Split:
+def split(
+    time: np.ndarray, settings: NamSplit, series: np.ndarray | None = None, year_days: float | None = None
+) -> Split:
     """Cut a record into blocks: training first, then validation, then test, each pair more than the gap apart.
 
-    time: (n,) [s], strictly increasing. series: (n, ...), measured when rn_gap is 0 (see decorrelation_time).
-    With g the gap and d the median step of time, the blocks share the length of the record less its gaps,
-    time[-1] - time[0] + d - (blocks - 1) g, in the ratio rn_train : rn_val : rn_test; samples in the gaps are in no block.
+    time: (n,) [s], strictly increasing. series: (n, ...), measured when rn_gap is 0 (see decorrelation_time). year_days:
+    days of the calendar's year, needed with nn_train (`climatology.year_days`).
+    By rn_train, rn_val, rn_test: with g the gap and d the median step of time, the blocks share the length of the record less
+    its gaps, time[-1] - time[0] + d - (blocks - 1) g, in this ratio. By nn_train, nn_val, nn_test: whole years counted from the
+    first record; the gap is taken from the beginning of the later block. Samples in the gaps are in no block.
     Raises HaloclineError for fractions that do not sum to one, a time axis that does not increase, and a record in
     which a block would be shorter than the gap (its samples would then say the same thing) or than two samples.
     """
+    time, steps = _checked(time, settings)
+    step = float(np.median(steps))
+    gap = settings.rn_gap * DAY or _measured_gap(steps, step, settings, series)
+    length = float(time[-1] - time[0]) + step
+    edges = (
+        _by_years(length, step, gap, settings, year_days)
+        if settings.nn_train
+        else _by_parts(length, step, gap, settings)
+    )
+    parts = []
+    for start, end in edges:
+        slack = 1e-9 * length  # an edge that falls on a sample must not move by rounding
+        inside = np.flatnonzero((time >= time[0] + start - slack) & (time < time[0] + end - slack))
+        if end > start and not inside.size:
+            raise HaloclineError(
+                f"a block of the split holds no sample: {(time[0] + start) / DAY:.6g} to {(time[0] + end) / DAY:.6g} days.\n"
+                f"  {settings.where('rn_train')}. The record has a hole there; make it whole, or change the fractions."
+            )
+        parts.append(inside)
+    return Split(parts[0], parts[1], parts[2], gap)
+
+
+def _checked(time: np.ndarray, settings: NamSplit) -> tuple[np.ndarray, np.ndarray]:
+    """Time and its steps, once the switches and the axis are good."""
     fractions = (settings.rn_train, settings.rn_val, settings.rn_test)
-    if abs(sum(fractions) - 1.0) > 1e-6:
+    if not settings.nn_train and abs(sum(fractions) - 1.0) > 1e-6:
         raise HaloclineError(
             f"rn_train + rn_val + rn_test is {sum(fractions):g}, it must be 1.\n"
             f"  {settings.where('rn_train')}. They are {settings.rn_train:g}, {settings.rn_val:g}, {settings.rn_test:g}."
+        )
+    if not settings.nn_train and (settings.nn_val or settings.nn_test):
+        raise HaloclineError(
+            f"nn_val is {settings.nn_val} and nn_test {settings.nn_test}, but nn_train is 0.\n"
+            f"  {settings.where('nn_val')}. Set nn_train too, for whole years, or leave all three out."
         )
     time = np.asarray(time, dtype=float)
     if time.ndim != 1 or len(time) < 2:
@@ -81,10 +115,13 @@ def split(time: np.ndarray, settings: NamSplit, series: np.ndarray | None = None
             f"time does not increase: samples {place} and {place + 1} (counted from 0) are at {time[place]:g} and "
             f"{time[place + 1]:g} s.\n  Check the order of the files, and that no period stands in two of them."
         )
-    step = float(np.median(steps))
-    gap = settings.rn_gap * DAY or _measured_gap(steps, step, settings, series)
+    return time, steps
+
+
+def _by_parts(length: float, step: float, gap: float, settings: NamSplit) -> list[tuple[float, float]]:
+    """Begin and end of the three blocks [s from the first record], by fractions of the record."""
+    fractions = (settings.rn_train, settings.rn_val, settings.rn_test)
     blocks = [fraction for fraction in fractions if fraction > 0.0]
-    length = float(time[-1] - time[0]) + step
     usable = length - (len(blocks) - 1) * gap
     least = max(gap, 2.0 * step)
     need = least / min(blocks) + (len(blocks) - 1) * gap
@@ -94,20 +131,39 @@ def split(time: np.ndarray, settings: NamSplit, series: np.ndarray | None = None
             f"  {settings.where('rn_train')}. The smallest block has the fraction {min(blocks):g} and must last "
             f"{least / DAY:.6g} days (the gap is {gap / DAY:.6g} days). Make a longer truth, or a larger fraction."
         )
-    parts = []
-    start = time[0]
+    edges, start = [], 0.0
     for fraction in fractions:
-        end = start + fraction * usable
-        slack = 1e-9 * length  # an edge that falls on a sample must not move by rounding
-        inside = np.flatnonzero((time >= start - slack) & (time < end - slack))
-        if fraction > 0.0 and not inside.size:
+        edges.append((start, start + fraction * usable))
+        start = edges[-1][1] + gap if fraction > 0.0 else start
+    return edges
+
+
+def _by_years(
+    length: float, step: float, gap: float, settings: NamSplit, year_days: float | None
+) -> list[tuple[float, float]]:
+    """Begin and end of the three blocks [s from the first record], by whole years; gaps at the beginning of the later block."""
+    if year_days is None:
+        raise HaloclineError(
+            f"nn_train counts years, but the length of the year is not known.\n  {settings.where('nn_train')}. "
+            "The record has no calendar; use rn_train, rn_val, rn_test."
+        )
+    year, years = year_days * DAY, (settings.nn_train, settings.nn_val, settings.nn_test)
+    if length < (sum(years) - SHORT) * year:
+        raise HaloclineError(
+            f"the record is too short for the split: {length / year:.4g} years of {year_days:g} days, nn_train + nn_val + nn_test "
+            f"is {sum(years)}.\n  {settings.where('nn_train')}. Ask for fewer years, or make a longer record."
+        )
+    edges, end = [], 0.0
+    for count in years:
+        start = end + (gap if count and end > 0.0 else 0.0)
+        end += count * year
+        if count and end - start < max(gap, 2.0 * step):
             raise HaloclineError(
-                f"a block of the split holds no sample: {start / DAY:.6g} to {end / DAY:.6g} days.\n"
-                f"  {settings.where('rn_train')}. The record has a hole there; make it whole, or change the fractions."
+                f"{count} year(s) are too short for a block: the gap before it takes {gap / DAY:.6g} days, and it must last as "
+                f"long.\n  {settings.where('nn_train')}. Ask for more years (nn_val, nn_test), or set rn_gap."
             )
-        parts.append(inside)
-        start = end + gap if fraction > 0.0 else start
-    return Split(parts[0], parts[1], parts[2], gap)
+        edges.append((start, max(start, end)))
+    return edges
 
 
 def _measured_gap(steps: np.ndarray, step: float, settings: NamSplit, series: np.ndarray | None) -> float:

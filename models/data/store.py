@@ -4,6 +4,7 @@ dims time, k, y, x (one row of land round a closed basin); 32-bit but for time (
 
     u, v, h, sst               state at `time`: U, V, T points [m s-1, m s-1, m, degC]; sst without k
     u_b, v_b, h_b, sst_b       state one step of the coarse model before; only where the truth was written in threes
+    u_inc, v_inc, h_inc, ...   analysis minus background of one window [units of the state], see models/data/increment.py
     du, dv                     residual target [m s-2], see models/data/residual.py
     du_adv, dv_adv             advective target [m s-2], see models/data/advective.py
     tmask umask vmask fmask    (k, y, x); fmask holds the slip of the walls
@@ -14,12 +15,13 @@ Attribute `provenance`: JSON text with hashes of namelists, executables and mesh
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -30,6 +32,7 @@ from coupler.launch import REPOSITORY
 
 FORMAT = 1
 CHUNK = 64  # records
+PIECE = 2**24  # a chunk holds fewer records where they are large [bytes of 32-bit values]
 STATES = ("u", "v", "h", "sst")
 ATTRS = {
     "u": {"units": "m s-1", "standard_name": "sea_water_x_velocity", "point": "U"},
@@ -44,6 +47,19 @@ ATTRS = {
     f"{name}_b": {"units": units, "long_name": f"{name}, one step of the coarse model before", "point": point}
     for name, units, point in (("u", "m s-1", "U"), ("v", "m s-1", "V"), ("h", "m", "T"), ("sst", "degC", "T"))
 }
+ATTRS |= {
+    "t": {"units": "degC", "standard_name": "sea_water_potential_temperature", "point": "T"},
+    "s": {"units": "1e-3", "standard_name": "sea_water_salinity", "point": "T"},
+    "ssh": {"units": "m", "standard_name": "sea_surface_height_above_geoid", "point": "T"},
+}
+ATTRS |= {
+    f"{name}_inc": {
+        "units": ATTRS[name]["units"],
+        "long_name": f"{name}, analysis minus background of one window",
+        "point": ATTRS[name]["point"],
+    }
+    for name in ("u", "v", "h", "sst", "t", "s", "ssh")
+}
 
 
 class Writer:
@@ -57,7 +73,7 @@ class Writer:
         self.path, self._part, self._time, self._began = path, path.with_name(path.name + ".part"), time, False
         self._static, self._provenance = static, provenance
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         shutil.rmtree(self._part, ignore_errors=True)
         self._part.parent.mkdir(parents=True, exist_ok=True)
         return self
@@ -69,7 +85,7 @@ class Writer:
             if not np.isfinite(values).all():
                 raise HaloclineError(f"'{name}' of {self.path} is not finite between {time[0]:g} and {time[-1]:g} s.")
             dims = ("time", "k", "y", "x") if values.ndim == 4 else ("time", "y", "x")
-            piece[name] = (dims, values.astype(dtype), ATTRS.get(name, {}))
+            piece[name] = (dims, values.astype(dtype, copy=False), ATTRS.get(name, {}))
         piece.attrs = {"halocline_format": FORMAT, "provenance": json.dumps(self._provenance, indent=1)}
         try:
             if self._began:
@@ -77,7 +93,7 @@ class Writer:
                 return
             for name, (dims, values, attrs) in self._static.items():
                 piece[name] = (dims, values, attrs)
-            encoding = {name: {"chunks": (CHUNK, *values.shape[1:])} for name, values in fields.items()}
+            encoding = {name: {"chunks": (records(values.shape), *values.shape[1:])} for name, values in fields.items()}
             piece.to_zarr(self._part, mode="w", consolidated=False, encoding=encoding | {"time": {"chunks": (4096,)}})
             self._began = True
         except OSError as error:
@@ -94,6 +110,11 @@ class Writer:
         if self.path.exists():
             shutil.rmtree(self.path)
         self._part.rename(self.path)
+
+
+def records(shape: tuple[int, ...]) -> int:
+    """Records of a chunk, for values of this shape (time, ...)."""
+    return int(max(1, min(CHUNK, PIECE // (4 * math.prod(shape[1:])))))
 
 
 def read(path: Path, needed: tuple[str, ...] = STATES) -> xr.Dataset:

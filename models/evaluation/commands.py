@@ -59,13 +59,19 @@ def evaluate(
     else:
         report.show(open_console())
     if out is not None:
-        from models.evaluation.figures import draw_all
+        from models.evaluation import bias_maps
+        from models.evaluation.figures import MOST, draw_all
 
         _write(out, report)
         for run in climates:
             run.save(out / "climates" / f"{run.name.replace('/', '_')}.npz")
         draw_all(climates, truths, out, switches.nn_kmax, switches.nn_ktail)
-        quiet.print(f"{out}: scores.json, scores.csv, maps.png, spectra.png, scores.png, climates/", highlight=False)
+        figures = "maps.png, spectra.png, scores.png"
+        after = [run for run in climates if run.states and base is not None and run.name != base.name]
+        if base is not None and base.states and after:
+            bias_maps.draw([base, *after[: MOST - 1]], report.truth, out / "bias.png")
+            figures += ", bias.png"
+        quiet.print(f"{out}: scores.json, scores.csv, {figures}, climates/", highlight=False)
 
 
 def names(paths: Sequence[Path]) -> list[str]:

@@ -43,6 +43,10 @@ COLUMNS = (
     Column("u1_rmse", "u1 rmse", "cm s-1", 2, 0.0, "rms difference of the mean of u, layer 1"),
     Column("r_eke", "r EKE", "1", 2, 1.0, "pattern correlation of the maps of eddy kinetic energy, layer 1"),
     Column("t_rmse", "T rmse", "K", 2, 0.0, "rms difference of mean surface temperature"),
+    Column("sd_t", "sd T", "K", 2, "truth", "standard deviation of surface temperature in time, area mean"),
+    Column("sd_t_rmse", "sd T rmse", "K", 2, 0.0, "rms difference of the maps of that standard deviation"),
+    Column("sd_h1", "sd h1", "m", 1, "truth", "standard deviation of thickness in time, layer 1, area mean"),
+    Column("sd_h2", "sd h2", "m", 1, "truth", "the same of layer 2"),
     Column("logspec", "log spec", "1", 2, 0.0, "rms log10 ratio of the energy spectra, layer 1"),
     Column(
         "tail", "tail", "1", 2, 1.0, "geometric mean ratio of the energy spectra at the largest wavenumbers, layer 1"
@@ -67,6 +71,7 @@ def scores(
     kmax = min(kmax, spectra.largest(*run.grid))
     lines = run.spectra["ke"][0], truth.spectra["ke"][0]
     face = mesh.umask[0] * mesh.e1u * mesh.e2t
+    sd_t, sd_h = np.sqrt(run.variance["t"]), weighted_mean(np.sqrt(run.variance["h"]), area)
     h_rmse = weighted_rms(run.mean["h"] - truth.mean["h"], area)
     values = {
         "years": run.years,
@@ -84,6 +89,10 @@ def scores(
         "u1_rmse": 100 * weighted_rms(run.mean["u"][0] - truth.mean["u"][0], face),
         "r_eke": correlation(run.eke[0], truth.eke[0], top),
         "t_rmse": weighted_rms(run.mean["t"] - truth.mean["t"], top),
+        "sd_t": weighted_mean(sd_t, top),
+        "sd_t_rmse": weighted_rms(sd_t - np.sqrt(truth.variance["t"]), top),
+        "sd_h1": sd_h[0],
+        "sd_h2": _second(sd_h),
         "logspec": spectra.log_error(*lines, 1, kmax),
         "tail": spectra.tail_ratio(*lines, ktail, kmax),
     }

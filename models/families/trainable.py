@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,9 @@ from coupler.errors import HaloclineError
 from models.data.statistics import Statistics
 from models.families.staggered import METRICS
 from models.settings import NamTrain
+
+if TYPE_CHECKING:
+    from models.families.increment import Climate
 
 POINTS = {"tmask": "T", "umask": "U", "vmask": "V"}  # every network reads these: they are how it sees walls
 MASKS = {point: mask for mask, point in POINTS.items()}
@@ -34,6 +38,8 @@ NEEDED = {
     "stress_ann": ("u", "v", "h"),
 }
 FAMILIES = tuple(NEEDED)
+INCREMENTS = ("increment_cnn", "increment_mlp", "increment_mean")
+PLACE = ("mig", "mjg")  # global column and row of a cell, from 1
 ODD = ("u", "v", "ff_t")  # scaled, not shifted: zero stays zero, and a change of sign stays one
 
 
@@ -45,6 +51,7 @@ class Trainable(torch.nn.Module):
     """
 
     centred = False
+    tolerance = 1e-5  # of the self-test in float32, of the largest value
 
     def __init__(
         self, family: str, inputs: Sequence[InputSpec], outputs: Sequence[OutputSpec], radius: int, citation: str = ""
@@ -53,6 +60,18 @@ class Trainable(torch.nn.Module):
         self.family, self.radius, self.citation = family, radius, citation
         self.inputs, self.outputs = tuple(inputs), tuple(outputs)
         self.coefficients: dict[str, float] = {}
+        self.scalars: tuple[str, ...] = ()
+        self.facts: dict[str, Any] = {}  # entries of the contract that only some families have
+
+    @property
+    def fitted(self) -> torch.nn.Module | None:
+        """What the training fits; None when there is nothing to fit."""
+        return self
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Columns and rows of the grid that the network is bound to; (1, 1) for none."""
+        return 1, 1
 
     def split(self, x: Tensor) -> dict[str, Tensor]:
         """The inputs (n, levels, J, I) by name; metrics at least 1 m."""
@@ -75,7 +94,8 @@ def input_specs(train: NamTrain, levels: int, statistics: Statistics, metrics: S
     specs = []
     for name in train.cn_inputs:
         standard_name, units, point, pair, fill, static = FIELDS[name]
-        count, variable = (levels if name in ("u", "v", "h") else 1), VARIABLES.get(name, name)
+        variable = VARIABLES.get(name, name)
+        count = levels if name in ("u", "v", "h") else max(1, len(statistics.mean.get(variable, ())))
         standard(name, count, statistics)
         low, high = statistics.low[variable], statistics.high[variable]
         span = SLACK * (high - low) or 1.0
@@ -144,16 +164,19 @@ def target_rms(levels: int, statistics: Statistics) -> Tensor:
     return torch.tensor([*statistics.rms["du"], *statistics.rms["dv"]])[:, None, None].clamp(min=1e-30)
 
 
-def build(train: NamTrain, levels: int, statistics: Statistics, spacing: float) -> Trainable:
+def build(
+    train: NamTrain, levels: int, statistics: Statistics, spacing: float, climate: "Climate | None" = None
+) -> Trainable:
     """The network of `cn_family` with fresh weights from `nn_seed`; `spacing` is that of the training grid [m].
 
-    HaloclineError for switches that do not go together, unknown inputs, or statistics that lack a field.
+    climate: the climatological part, for the families of increments. HaloclineError for switches that do not go together,
+    unknown inputs, or statistics that lack a field.
     """
     _check(train, levels, spacing)
     module = importlib.import_module(f"models.families.{train.cn_family}")
     with torch.random.fork_rng():
         torch.manual_seed(train.nn_seed)
-        network = module.trainable(train, levels, statistics, spacing)
+        network: Trainable = module.trainable(train, levels, statistics, spacing if climate is None else climate)
     if train.cn_symmetry == "group":
         from models.families.symmetry import GroupAverage
 
@@ -175,6 +198,8 @@ def _check(train: NamTrain, levels: int, spacing: float) -> None:
         raise HaloclineError(
             f"{who} has no dimensional scaling.\n  {train.where('ln_scale')}. Remove it, or take another family."
         )
+    if train.cn_family in INCREMENTS:
+        return
     needed, read = (
         NEEDED[train.cn_family],
         ("u", "v", "h", "ff_t") if train.cn_family == "stress_ann" else tuple(FIELDS),
@@ -203,8 +228,11 @@ def contract(
     `trained_on` says data, resolution, hashes.
     """
     ranges: dict[str, dict[str, list[float]]] = {}
+    places = dict(zip(PLACE, network.extent, strict=True))
     for spec in network.inputs:
-        if spec.name in POINTS:
+        if spec.name in places:
+            ranges[spec.name] = {"values": [1 + n * (places[spec.name] - 1) // 7 for n in range(8)]}
+        elif spec.name in POINTS:
             ranges[spec.name] = {"values": [0, 1, 1, 1, 1, 1]}
         elif spec.name in FIELDS:
             variable = VARIABLES.get(spec.name, spec.name)
@@ -213,6 +241,7 @@ def contract(
         else:
             spacing = network.coefficients["spacing"]
             ranges[spec.name] = {"range": [0.75 * spacing, 1.25 * spacing]}
+    ranges |= {name: {"values": [100.25]} for name in network.scalars}
     gaussian = any(out.inv_std for out in network.outputs)
     return Contract.from_dict(
         {
@@ -226,6 +255,8 @@ def contract(
             "coefficients": network.coefficients,
             "inputs": [spec.model_dump(exclude_none=True) for spec in network.inputs],
             "outputs": [spec.model_dump(exclude_none=True) for spec in network.outputs],
+            "scalars": network.scalars,
+            **network.facts,
             "tensors": "stacked",
             "stochastic": {"kind": "gaussian", "time": "white", "levels": "independent"} if gaussian else None,
             "radius": network.radius,
@@ -234,7 +265,7 @@ def contract(
             "self_test": {
                 "shape": (int(network.outputs[0].levels), 3, 4),
                 "inputs": ranges,
-                "tolerance": 1e-12 if dtype == "f8" else 1e-5,
+                "tolerance": 1e-12 if dtype == "f8" else network.tolerance,
             },
         },
         f"network '{train.cn_name}'",

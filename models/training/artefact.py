@@ -75,9 +75,13 @@ def card(
     found: Mapping[str, list[Score]],
     files: Sequence[Path],
     namelist: Path,
+    units: str = "m s-2",
+    more: str = "",
 ) -> str:
-    """README.md of the artefact: what is known when the training ends; online scores are still to come."""
+    """README.md of the artefact: what is known when the training ends; online scores are still to come. more: a section."""
     count = sum(weight.numel() for weight in network.parameters())
+    read = {spec.name for spec in network.inputs}
+    reads = ", ".join(str(channel) for channel in samples.channels if channel.name in read) or "no state"
     rows = [
         f"| {part} | {one.output} | {one.r2_zero:.3f} | {one.r2_mean:.3f} | {one.correlation:.3f} | {one.rms_target:.2e} |"
         for part, parts in found.items()
@@ -87,8 +91,8 @@ def card(
     return f"""# {train.cn_name}
 
 A network of the family `{network.family}`: {count} weights, radius {network.radius} cells, reads
-{", ".join(map(str, samples.channels))} and static {", ".join(spec.name for spec in network.inputs if spec.static)}, returns
-{", ".join(map(str, samples.outputs))} [m s-2]. Files: {", ".join(f"`{path.name}`" for path in files)}.
+{reads} and static {", ".join(spec.name for spec in network.inputs if spec.static)}, returns
+{", ".join(map(str, samples.outputs))} [{units}]. Files: {", ".join(f"`{path.name}`" for path in files)}.
 
 ## Trained on
 
@@ -102,10 +106,10 @@ The parts are blocks of time with {samples.gap / 86400:.3g} days left out betwee
 
 R2 about zero is 1 - <(p - y)^2>/<y^2>, about the mean 1 - <(p - y)^2>/<(y - <y>)^2>, over samples and wet points, without noise.
 
-| part | output | R2 about zero | R2 about the mean | correlation | rms of target [m s-2] |
+| part | output | R2 about zero | R2 about the mean | correlation | rms of target [{units}] |
 |---|---|---|---|---|---|
 {chr(10).join(rows)}
-
+{more}
 Offline skill does not tell online skill.
 
 ## Online

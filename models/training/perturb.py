@@ -19,8 +19,9 @@ def generator(*key: int) -> torch.Generator:
 class Amplification:
     """x + b (x - mean) and (1 + b) S - b (x - mean)/restore, with b ~ U(-amplitude/2, amplitude) once for a sample.
 
-    mean (c, ny, nx) of the training states, restore [s]. A state of more energy than the truth's is answered by more of the same
-    forcing, and by damping, one of less by the opposite: the energy of a coupled run stays where the truth has it.
+    mean (c, ny, nx) of the training states, restore as in Perturbation. A state of more energy than the truth's is
+    answered by more of the same forcing, and by damping, one of less by the opposite: the energy of a coupled run stays where
+    the truth has it.
     """
 
     amplitude: float
@@ -37,8 +38,9 @@ class Amplification:
 class Perturbation:
     """x + d and S - d/restore, with d = a std n, n standard normal on wet points, and a ~ U(0, amplitude) once for a sample.
 
+    restore is in the unit of time of the target: seconds of a tendency [units s-1], windows of an increment [units per window].
     std (c,) is that of each input [field units]; wet (c, ny, nx); restored (o,) is the input channel that an output drives,
-    -1 for none; restore [s], 0: the target stays. Without it the target would ask for the tendency of the true state only;
+    -1 for none; restore 0: the target stays. Without it the target would ask for the tendency of the true state only;
     with it a departure from the states of the truth decays in the time `restore`. amplify: before the noise.
     """
 
@@ -50,7 +52,7 @@ class Perturbation:
     amplify: Amplification | None = None
 
     def __call__(self, inputs: Tensor, target: Tensor, streams: Sequence[torch.Generator]) -> tuple[Tensor, Tensor]:
-        """Samples (n, c, ny, nx) and targets (n, o, ny, nx) [units s-1], perturbed each from its own stream; both new."""
+        """Samples (n, c, ny, nx) and targets (n, o, ny, nx), perturbed each from its own stream; both new."""
         if self.amplify is not None:
             b = torch.stack([torch.rand((1, 1, 1), generator=stream) for stream in streams])
             departure, factor = self.amplify(inputs, b)

@@ -12,11 +12,19 @@ from torch import Tensor
 
 from coupler.errors import HaloclineError
 from coupler.grid import Grid
-from models.data import splits
-from models.families.trainable import FIELDS, POINTS, VARIABLES
+from models.data import climatology, splits
+from models.families import increment
+from models.families.trainable import FIELDS, PLACE, POINTS, VARIABLES
 from models.settings import NamSplit, NamTrain
 
-TARGETS = {"residual": ("du", "dv"), "advective": ("du_adv", "dv_adv")}
+TARGETS = {
+    "residual": {"du": ("du", "U"), "dv": ("dv", "V")},
+    "advective": {"du_adv": ("du", "U"), "dv_adv": ("dv", "V")},
+}
+MAKERS = {
+    False: "A target needs a truth with ln_burst = .true. and ln_target or ln_advective in &namcoarsen.",
+    True: "`halocline assimilate` writes increments of the fields in cn_fields (&namassim): correct others, or make it again.",
+}
 SERIES = 64  # wet points whose layer thickness tells the decorrelation time
 
 
@@ -35,7 +43,8 @@ class Channel:
 
 @dataclass(frozen=True)
 class Samples:
-    """States (n, c, ny, nx) and targets (n, o, ny, nx) [field units, m s-2], float32, in the order of the data sets.
+    """States (n, c, ny, nx) and targets (n, o, ny, nx) [field units, m s-2 or, of increments, units per window], float32, in the
+    order of the data sets.
 
     wet_inputs (c, ny, nx) and wet (o, ny, nx) are True in the ocean; static holds masks and metrics (1, ny, nx) by name; held
     (o, ny, nx) is True in regions left out of training. train, val, test are indices of samples; others maps the name of a
@@ -61,8 +70,8 @@ class Samples:
 
     @property
     def levels(self) -> int:
-        """Levels of the targets."""
-        return self.outputs[0].levels
+        """Levels of the states and targets."""
+        return max(channel.levels for channel in (*self.channels, *self.outputs))
 
     @property
     def wet_training(self) -> Tensor:
@@ -81,8 +90,9 @@ def collect(datasets: Mapping[str, xr.Dataset], train: NamTrain, parts: NamSplit
     first = next(iter(datasets.values()))
     moving = [name for name in train.cn_inputs if name not in FIELDS or not FIELDS[name][5]]
     points = {VARIABLES.get(name, name): FIELDS[name][2] for name in moving if name in FIELDS}
-    fields = {name: name for name in TARGETS[train.cn_target]} | {VARIABLES.get(name, name): name for name in moving}
-    points |= dict(zip(TARGETS[train.cn_target], "UV", strict=True))
+    made = targets(train)
+    fields = {name: name for name in made} | {VARIABLES.get(name, name): name for name in moving}
+    points |= {name: point for name, (_, point) in made.items()}
     if unknown := sorted(set(fields) - set(points)):
         raise HaloclineError(
             f"cn_inputs names '{unknown[0]}', which no network reads. Allowed: {', '.join(FIELDS)}.\n"
@@ -104,7 +114,7 @@ def collect(datasets: Mapping[str, xr.Dataset], train: NamTrain, parts: NamSplit
     surface = masks["T"].any(axis=0)
     held = splits.regions(parts, surface.shape[0], surface.shape[1], surface)
     cut, others, gap = _split(datasets, parts, blocks, surface)
-    read, made = [VARIABLES.get(name, name) for name in moving], list(TARGETS[train.cn_target])
+    read = [VARIABLES.get(name, name) for name in moving]
     inputs, target = (
         torch.from_numpy(np.concatenate([np.concatenate(blocks[name]) for name in names], axis=1))
         for names in (read, made)
@@ -113,11 +123,11 @@ def collect(datasets: Mapping[str, xr.Dataset], train: NamTrain, parts: NamSplit
         inputs=inputs,
         target=target,
         channels=_channels(read, fields, points, blocks),
-        outputs=_channels(made, dict(zip(made, ("du", "dv"), strict=True)), points, blocks),
+        outputs=_channels(list(made), {name: output for name, (output, _) in made.items()}, points, blocks),
         wet_inputs=torch.from_numpy(np.concatenate([wet[name] for name in read])),
         wet=torch.from_numpy(np.concatenate([wet[name] for name in made])),
         static=_static(first),
-        held=torch.from_numpy(held).expand(len(made) * len(wet[made[0]]), -1, -1),
+        held=torch.from_numpy(held).expand(target.shape[1], -1, -1),
         grid=Grid(inputs.shape[3], inputs.shape[2], first.attrs.get("boundary", "closed")),
         spacing=float(first["e1t"].values[surface].mean()),
         train=cut["train"],
@@ -127,6 +137,14 @@ def collect(datasets: Mapping[str, xr.Dataset], train: NamTrain, parts: NamSplit
         gap=gap,
         others=others,
     )
+
+
+def targets(train: NamTrain) -> dict[str, tuple[str, str]]:
+    """Variables of the data set that are fitted, each with the output's name and point."""
+    if train.cn_target != "increment":
+        return TARGETS[train.cn_target]
+    fields = {name: increment.FIELDS_OUT[name] for name in train.cn_outputs}
+    return {increment.variable(name): (field.output, field.point) for name, field in fields.items()}
 
 
 def _channels(
@@ -150,7 +168,9 @@ def _static(data: xr.Dataset) -> dict[str, Tensor]:
         if "time" not in values.dims and values.dims[-2:] == data["tmask"].dims[-2:]:
             plane = np.asarray(values.values, np.float32).reshape(-1, *values.shape[-2:])[:1]
             planes[str(name)] = torch.from_numpy(plane.copy())
-    return planes
+    ny, nx = data["tmask"].shape[-2:]
+    j, i = torch.meshgrid(torch.arange(1.0, ny + 1), torch.arange(1.0, nx + 1), indexing="ij")
+    return planes | dict(zip(PLACE, (i[None], j[None]), strict=True))
 
 
 def _check(name: str, data: xr.Dataset, fields: Sequence[str], first: xr.Dataset, train: NamTrain) -> None:
@@ -159,8 +179,7 @@ def _check(name: str, data: xr.Dataset, fields: Sequence[str], first: xr.Dataset
     if missing:
         raise HaloclineError(
             f"data set {name} has no variable {', '.join(missing)}.\n  {train.where('cn_inputs')}. Wanted: "
-            f"{', '.join(wanted)}; there are: {', '.join(map(str, data.data_vars))}. A target needs a truth with "
-            "ln_burst = .true. and ln_target or ln_advective in &namcoarsen."
+            f"{', '.join(wanted)}; there are: {', '.join(map(str, data.data_vars))}. {MAKERS[train.cn_target == 'increment']}"
         )
     shape, want = data["tmask"].shape, first["tmask"].shape
     if shape != want:
@@ -205,7 +224,9 @@ def _split(
         if name in left_out:
             others[Path(name).stem] = np.arange(offset, offset + n)
         elif name in kept:
-            cut = splits.split(data["time"].values, parts, _series(data, blocks, number, surface))
+            calendar = data["time"].attrs.get("calendar")
+            year = climatology.year_days(str(calendar)) if calendar else None
+            cut = splits.split(data["time"].values, parts, _series(data, blocks, number, surface), year)
             for part, indices in joined.items():
                 indices.append(getattr(cut, part) + offset)
             gap = max(gap, cut.gap)

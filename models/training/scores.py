@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
@@ -16,7 +17,7 @@ CALL = 32  # samples of one call of the network
 
 @dataclass(frozen=True)
 class Score:
-    """One output at one level: R2 about zero and about the mean, correlation (models.evaluation.offline), rms [m s-2]."""
+    """One output at one level: R2 about zero and about the mean, correlation (see evaluation.offline), rms [of the target]."""
 
     output: str
     r2_zero: float
@@ -75,9 +76,11 @@ def document(found: Mapping[str, list[Score]]) -> dict[str, list[dict[str, float
     return {part: [asdict(one) for one in scores] for part, scores in found.items()}
 
 
-def table(found: Mapping[str, list[Score]]) -> Table:
+def table(found: Mapping[str, list[Score]], units: str = "m s-2") -> Table:
     """For a terminal."""
-    shown = Table("part", "output", "R2 about 0", "R2 about mean", "correlation", "rms [m s-2]", title="offline scores")
+    shown = Table(
+        "part", "output", "R2 about 0", "R2 about mean", "correlation", escape(f"rms [{units}]"), title="offline scores"
+    )
     for part, scores in found.items():
         for one in scores:
             numbers = (f"{one.r2_zero:.3f}", f"{one.r2_mean:.3f}", f"{one.correlation:.3f}", f"{one.rms_target:.2e}")

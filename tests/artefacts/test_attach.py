@@ -16,7 +16,7 @@ from coupler.artefacts.attach import attach, has_contract, template
 from coupler.artefacts.onnx_file import metadata, refuse_external_data, tensors, with_metadata
 from coupler.artefacts.proof import prove
 from coupler.artefacts.radius import engine_reach
-from coupler.contract import KEY
+from coupler.contract import KEY, SCHEMA
 from coupler.engines.bare import bare_graph
 from coupler.engines.base import load_engine, read_contract
 from coupler.errors import HaloclineError
@@ -129,7 +129,7 @@ def test_a_global_operation_is_refused(tmp_path):
         ({"inputs": [{"name": "x", "units": "metr", "point": "T"}]}, r"units 'metr' are not understood"),
         ({"dtype": "f8"}, r"fails on tensors .* of float64"),
         ({"outputs": []}, r"contract\.json.*outputs"),
-        ({"schema_version": 3}, r"of schema 3.*reads 1 to 2"),
+        ({"schema_version": SCHEMA + 1}, rf"of schema {SCHEMA + 1}.*reads 1 to {SCHEMA}"),
         ({"colour": "red"}, r"colour"),
         ({"outputs": [{"name": "z", "units": "m", "point": "T"}]}, r"'z'"),
     ],

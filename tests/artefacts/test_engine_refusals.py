@@ -11,7 +11,7 @@ import pytest
 from engine_nets import Conv, complete, contract, conv_onnx, fields, graph, loaded, packed, traced, with_member, write
 from onnx import helper
 
-from coupler.contract import Contract
+from coupler.contract import SCHEMA, Contract
 from coupler.engines.base import contract_in_zip, load_engine, read_contract
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
@@ -60,14 +60,14 @@ def test_files_without_a_contract_or_with_a_newer_one(tmp_path, kind):
 
     class Newer:
         def to_json(self):
-            return json.dumps(json.loads(contract().to_json()) | {"schema_version": 3})
+            return json.dumps(json.loads(contract().to_json()) | {"schema_version": SCHEMA + 1})
 
     data = packed(conv_onnx(Conv()), Newer()) if kind == "onnx" else with_member(raw.getvalue(), Newer())
     newer.write_bytes(data)
     for read in (read_contract, lambda p: load_engine(p, trust=True)):
         with pytest.raises(HaloclineError, match="no contract inside.*halocline attach"):
             read(bare)
-        with pytest.raises(HaloclineError, match="schema 3, this version of Halocline reads 1 to 2"):
+        with pytest.raises(HaloclineError, match=f"schema {SCHEMA + 1}, this version of Halocline reads 1 to {SCHEMA}"):
             read(newer)
 
 

@@ -157,7 +157,8 @@ def units(**changes):
     }
     out = {"name": "du", "units": "m s-2", "point": "U", "mask": "mask"} | changes.pop("du", {})
     inputs = [field | changes.get(name, {}) for name, field in fields.items()]
-    contract = Contract.from_dict(document(radius=0, decomposition="bitwise", inputs=inputs, outputs=[out]))
+    window = {"window": 432000.0} if out.get("kind") == "increment" else {}
+    contract = Contract.from_dict(document(radius=0, decomposition="bitwise", inputs=inputs, outputs=[out], **window))
     return [check.found for check in check_units(contract) if not check.ok]
 
 

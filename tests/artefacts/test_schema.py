@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import coupler
 from coupler.artefacts.schema import contract_schema, schema_text
-from coupler.contract import SCHEMA, UPGRADES, Contract
+from coupler.contract import SCHEMA, UPGRADES, Contract, upgraded
 from coupler.errors import HaloclineError
 
 FILE = Path(coupler.__file__).parent / "artefacts" / "contract.schema.json"
@@ -154,13 +154,32 @@ def test_schema_1_is_upgraded():
     assert set(UPGRADES) == set(range(1, SCHEMA))
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_document_means_what_it_meant(version):
+    """Only the number changes: a tendency stays one, without a window."""
+    stored = json.loads(SCHEMA_1) | {"schema_version": version}
+    contract = Contract.from_dict(stored)
+    assert (contract.window, contract.climatology, contract.explained) == (None, None, None)
+    assert upgraded(stored) == stored | {"schema_version": SCHEMA}
+
+
+def test_a_document_has_the_oldest_number_that_holds_it():
+    """An export that needs nothing new keeps its bytes, and older versions read it; one with a window does not pretend."""
+    plain = Contract.from_json(SCHEMA_1)
+    assert json.loads(plain.to_json())["schema_version"] == 2
+    for entry in ({"explained": {"du": {"state": 0.5}}}, {"climatology": {"harmonics": 0, "year_days": 360.0}}):
+        new = Contract.from_dict(json.loads(SCHEMA_1) | entry)
+        assert json.loads(new.to_json())["schema_version"] == 3
+        assert Contract.from_json(new.to_json()) == new
+
+
 def test_a_document_without_a_number_is_of_schema_1():
     stored = json.loads(SCHEMA_1)
     del stored["schema_version"]
     assert Contract.from_dict(stored) == Contract.from_json(SCHEMA_1)
 
 
-@pytest.mark.parametrize("version", [3, 0, "2", None, True])
+@pytest.mark.parametrize("version", [SCHEMA + 1, 0, "2", None, True])
 def test_another_schema_is_refused_in_words(version):
     stored = json.loads(SCHEMA_1) | {"schema_version": version}
     with pytest.raises(HaloclineError, match=rf"net\.onnx: .*schema {version!r}.*reads 1 to {SCHEMA}\. Install"):

@@ -126,6 +126,7 @@ def test_distances_are_relative_where_the_truth_is_best():
     assert distance("eta_rmse", 1.5, values) == 1.5
     assert distance("r_eke", 0.9, values) == pytest.approx(0.1)
     assert distance("tail", np.e, values) == pytest.approx(1.0)
+    assert distance("sd_t", 0.0, {"sd_t": 0.0}) == 0 and distance("sd_t", 0.1, {"sd_t": 0.0}) == np.inf
 
 
 def test_the_floor_is_truth_against_truth(truth):

@@ -55,7 +55,8 @@ def test_describe_prints_the_handshake(coupled_run, mpirun):
     done = mpirun([executable("double"), "--describe"], np=2, cwd=folder)
     shake = parse(done.stdout.strip().splitlines()[-1])
     assert (shake.grid.nx, shake.grid.ny, shake.grid.boundary, shake.ranks) == (19, 15, "closed", 2)
-    assert [field.name for field in shake.fields if field.direction == "in"] == ["du", "dv", "dt"]
+    taken = [field.name for field in shake.fields if field.direction == "in"]
+    assert taken == ["du", "dv", "dt", "du_bias", "dv_bias", "dh_bias", "dt_bias"]
     assert str(shake.date(1)) == "0001-01-01 00:00:00"
 
 

@@ -132,6 +132,56 @@ def test_a_hole_in_the_record_is_not_a_block():
         split(time, NamSplit(rn_train=0.6, rn_val=0.2, rn_test=0.2, rn_gap=1.0))
 
 
+@given(
+    years=st.tuples(st.integers(1, 8), st.integers(0, 3), st.integers(0, 3)),
+    year=st.sampled_from([360.0, 365.0, 365.2425]),
+    gap=st.floats(1.0, 90.0),
+    step=st.floats(0.5, 10.0),
+    start=st.floats(-1e4, 1e4),
+)
+def test_years_are_whole_and_further_apart_than_the_gap(years, year, gap, step, start):
+    time = (start + np.arange(0.0, sum(years) * year, step)) * DAY
+    settings = NamSplit(nn_train=years[0], nn_val=years[1], nn_test=years[2], rn_gap=gap)
+    parts = split(time, settings, year_days=year)
+    blocks = [block for block, count in zip((parts.train, parts.val, parts.test), years, strict=True) if count]
+    assert_apart(time, blocks, gap * DAY)
+    edge = start * DAY
+    for block, count in zip((parts.train, parts.val, parts.test), years, strict=True):
+        assert ((time[block] >= edge - 1) & (time[block] < edge + count * year * DAY + 1)).all()
+        assert len(block) == 0 or edge == start * DAY or time[block[0]] - edge <= (gap + step) * DAY + 1
+        edge += count * year * DAY
+    assert time[parts.train[-1]] + step * DAY >= start * DAY + years[0] * year * DAY - 1  # training has its whole years
+
+
+def test_years_of_another_calendar_are_caught():
+    """The broken twin: cut by years of 365 days, ten years of 360 days leave the test in the wrong years, or are too short."""
+    time = np.arange(720) * 5 * DAY
+    settings = NamSplit(nn_train=8, nn_val=1, nn_test=1, rn_gap=20.0)
+    right = split(time, settings, year_days=360.0)
+    assert time[right.train[-1]] / DAY == 8 * 360 - 5 and time[right.val[0]] / DAY == 8 * 360 + 20
+    assert time[right.test[0]] / DAY == 9 * 360 + 20
+    with pytest.raises(HaloclineError, match="too short for the split"):
+        split(time, settings, year_days=365.0)
+    split(time[:-2], settings, year_days=360.0)  # two states short of ten years: allowed
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"nn_train": 0}, "but nn_train is 0"),
+        ({"nn_train": 9}, "is 11"),
+        ({"rn_gap": 200.0}, "too short for a block"),
+        ({"year": None}, "length of the year is not known"),
+    ],
+)
+def test_mistakes_in_years_end_in_words(change, told):
+    values = {"nn_train": 8, "nn_val": 1, "nn_test": 1, "rn_gap": 20.0} | {
+        k: v for k, v in change.items() if k != "year"
+    }
+    with pytest.raises(HaloclineError, match=told):
+        split(np.arange(720) * 5 * DAY, NamSplit(**values), year_days=change.get("year", 360.0))
+
+
 def test_regions_are_the_cells_that_were_named():
     held = regions(NamSplit(cn_hold_region=["1:3,2:2", "8:8,6:6"]), 6, 8)
     expected = np.zeros((6, 8), dtype=bool)

@@ -62,6 +62,15 @@ def test_the_first_year_is_dropped_unless_told(place, truths, tmp_path):
     assert years == pytest.approx([8 * 5 / 360, 60 * 5 / 360])
 
 
+def test_a_baseline_is_the_bias_before(place, truths, tmp_path):
+    """Maps of the bias before and after; without a baseline there is no before."""
+    for name, more in (("with", ["--baseline", place / "good"]), ("without", [])):
+        result = run(place / "good", place / "blown", *truths, *more, "--out", tmp_path / name)
+        assert result.exit_code == 0, result.output
+    assert imread(tmp_path / "with" / "bias.png")[..., :3].std() > 0.05
+    assert not (tmp_path / "without" / "bias.png").exists()
+
+
 def test_files_and_figures(place, truths, tmp_path):
     """Every figure is drawn and has something on it; a run without a state does not stop them."""
     out = tmp_path / "out"

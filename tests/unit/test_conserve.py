@@ -129,3 +129,47 @@ def test_a_rank_without_wet_cells_takes_part():
     parts = together([lambda s: rank(dry, np.zeros_like(dry), s), lambda s: rank(wet, np.ones_like(wet), s)])
     assert not parts[0].any()
     assert parts[1].ravel().tolist() == [-2.5, -1.5, -0.5, 0.5, 1.5, 2.5]
+
+
+# --- Level by level --------------------------------------------------------------------------------------------------------
+
+
+class Layered(Conserve):
+    """As for outputs that conserve mass."""
+
+    def __init__(self, *args):
+        super().__init__(*args, each=True)
+
+
+@pytest.mark.parametrize(("dtype", "rounding"), [("f8", 1e-14), ("f4", 1e-6)])
+def test_each_level_keeps_its_own_sum(dtype, rounding):
+    """Mass: what one layer gains, no other may lose. The twin that sums over levels keeps the total alone."""
+    x, weights, mask = case(6, dtype)
+    x[1] += np.abs(x).max() * mask[0]
+    after, total = conserved(x, weights, mask, 2, Layered), conserved(x, weights, mask, 2)
+    for k in range(LEVELS):
+        assert abs(residual(after[k].astype("f8"), weights[k], mask[0])) < rounding
+        assert abs(residual(total[k].astype("f8"), weights[k], mask[0])) > 0.1
+    assert abs(residual(total.astype("f8"), weights, mask)) < rounding
+
+
+@given(st.integers(0, 50), st.sampled_from([2, 3, 4, 6]), st.sampled_from(["f4", "f8"]))
+def test_any_layout_gives_the_same_bits_on_each_level(seed, ranks, dtype):
+    x, weights, mask = case(seed, dtype)
+    assert conserved(x, weights, mask, ranks, Layered).tobytes() == conserved(x, weights, mask, 1, Layered).tobytes()
+
+
+def test_one_level_is_the_same_either_way():
+    x, weights, mask = case(7)
+    one = [conserved(x[:1], weights[:1], mask, 2, way).tobytes() for way in (Conserve, Layered)]
+    assert one[0] == one[1]
+
+
+def test_a_level_of_land_has_nothing_to_remove():
+    x, weights, mask = case(8)
+    mask = np.repeat(mask, LEVELS, axis=0)
+    mask[1] = 0.0
+    after = conserved(x * mask, weights, mask, 3, Layered)
+    assert not after[1].any() and abs(residual(after[0], weights[0], mask[0])) < 1e-14
+    with pytest.raises(HaloclineError, match="sum to 0"):
+        Layered("dh", weights, np.zeros_like(mask), lambda a: a)(x)

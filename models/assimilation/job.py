@@ -1,0 +1,94 @@
+"""The ocean of a twin experiment, as a job beside this process: started, watched, ended."""
+
+import io
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType, TracebackType
+
+from rich.console import Console
+
+from coupler import launch
+from coupler.errors import HaloclineError
+from models.console import PLAIN_WIDTH
+
+POLL = 0.001  # seconds between looks for a file: a window takes about 50 ms
+SILENCE = 600.0  # longest wait for a background [s]
+
+
+class OceanJob:
+    """Runs a job in a child process, as `halocline run` does. A context manager: on leaving with an error the job is ended.
+
+    `launched` starts it (launch.run, or a stand-in that can be pickled by name: (job, console) -> None).
+    """
+
+    def __init__(self, job: launch.Job, launched: Callable[[launch.Job, Console], None] = launch.run) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.job = job
+        self._here, there = context.Pipe(duplex=False)
+        self._process = context.Process(target=_child, args=(launched, job, there), daemon=True)
+
+    def __enter__(self) -> "OceanJob":
+        self._process.start()
+        return self
+
+    def wait_for(self, path: Path, limit: float = SILENCE) -> None:
+        """Return when the file is there. HaloclineError with the job's message when it has died, or `limit` [s] are over."""
+        until = time.monotonic() + limit
+        while not path.exists():
+            if not self._process.is_alive() and not path.exists():
+                raise HaloclineError(f"{self._ended()}\n  The ocean ended before it wrote {path.name}.")
+            if time.monotonic() > until:
+                raise HaloclineError(
+                    f"the ocean has not written {path.name} in {limit:g} s.\n  Look at ocean.output and run.log in {path.parent}: "
+                    "does this executable know &nam_asminc (make fortran)?"
+                )
+            time.sleep(POLL)
+
+    def finish(self, limit: float = SILENCE) -> str:
+        """Wait for the end of the job; what `halocline run` would have printed. HaloclineError when it failed."""
+        self._process.join(limit)
+        if self._process.is_alive():
+            raise HaloclineError(f"the ocean in {self.job.rundir} did not end within {limit:g} s of its last window.")
+        text = self._ended()
+        if self._process.exitcode:
+            raise HaloclineError(text)
+        return text
+
+    def _ended(self) -> str:
+        self._process.join()
+        if self._here.poll():
+            return self._here.recv_bytes().decode()
+        return f"the process that ran the ocean in {self.job.rundir} was killed (exit code {self._process.exitcode})."
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._process.is_alive():
+            self._process.terminate()
+            self._process.join(10.0)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+        self._here.close()
+
+
+def _child(launched: Callable[[launch.Job, Console], None], job: launch.Job, there: Connection) -> None:
+    """The child: SIGTERM ends the job, too; its last words go through the pipe."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, end)
+    said = io.StringIO()
+    try:
+        launched(job, Console(file=said, width=PLAIN_WIDTH))
+    except HaloclineError as error:
+        there.send_bytes(str(error).encode())
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    there.send_bytes(said.getvalue().encode())

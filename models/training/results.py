@@ -1,0 +1,85 @@
+"""What a training says before and after: the data and the network in words, scores, artefacts and their card."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich.console import Console
+
+from coupler.settings import config_file
+from models.families.increment import State
+from models.families.trainable import Trainable
+from models.training import artefact, explained, scores
+from models.training.history import replace
+from models.training.scores import Score
+from models.training.trainer import threads
+
+if TYPE_CHECKING:
+    from models.training.fit import Setup
+
+
+def describe(setup: "Setup", console: Console) -> None:
+    """What is trained, in three lines, and what is to be warned of."""
+    train, samples = setup.train, setup.samples
+    count = sum(weight.numel() for weight in setup.network.parameters())
+    lost = len(samples.target) - sum(
+        len(part) for part in (samples.train, samples.val, samples.test, *samples.others.values())
+    )
+    console.print(
+        f"{train.cn_name}: {train.cn_family}, {count} weights, radius {setup.network.radius}, reads "
+        f"{', '.join(map(str, samples.channels))}\n"
+        f"data: {len(samples.train)} samples to train, {len(samples.val)} to validate, {len(samples.test)} to test, {lost} in "
+        f"gaps of {samples.gap / 86400:.3g} days; grid {samples.grid.nx} x {samples.grid.ny}, sha256 {samples.digest[:12]}\n"
+        f"training: {train.nn_epochs} epochs of {len(samples.train) // train.nn_batch} steps of {train.nn_batch} samples, "
+        f"noise {train.rn_noise:g}, restored in {train.rn_restore:g} s",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if setup.seasons is not None and setup.seasons.warning:
+        console.print(setup.seasons.warning, highlight=False, soft_wrap=True)
+
+
+def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console) -> None:
+    """Scores, artefacts and their card."""
+    train, samples = setup.train, setup.samples
+    # In channels last torch.export would fix the number of samples.
+    network = setup.network.eval().cpu().to(memory_format=torch.contiguous_format)
+    units = "per window" if setup.seasons else "m s-2"
+    with threads(train):
+        padding, fitted = setup.views[0].padding.cpu(), network.fitted
+
+        def called(inputs: torch.Tensor) -> torch.Tensor:
+            return fitted(padding(inputs)) if fitted is not None else torch.zeros(len(inputs), *samples.wet.shape)
+
+        found, more, facts = scores.scores(called, samples), "", artefact.trained_on(train, samples, recipe)
+        if train.ln_damp and found:
+            _damp(network, found["validation"])
+            found = scores.scores(called, samples)
+        if setup.seasons is not None:
+            facts |= setup.seasons.facts
+        console.print(scores.table(found, units))
+        document: dict[str, Any] = scores.document(found)
+        if setup.seasons is not None:
+            parts = explained.explained(called, samples, setup.seasons)
+            console.print(explained.table(parts))
+            network.facts["explained"] = explained.entry(parts, samples)
+            document["explained"], more = explained.document(parts), explained.section(parts, samples, setup.seasons)
+        out = Path(train.cn_out) if train.cn_out else folder
+        files = artefact.write(network, train, setup.statistics, facts, out)
+    replace(folder / "statistics.json", setup.statistics.to_json().encode())
+    replace(out / "scores.json", json.dumps(document, indent=1).encode())
+    card = artefact.card(network, train, samples, facts, found, files, config_file(folder), units, more)
+    replace(out / "README.md", card.encode())
+    for path in files:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        console.print(f"{path}  {path.stat().st_size} bytes  cn_sha256 = '{digest}'", highlight=False, soft_wrap=True)
+
+
+def _damp(network: Trainable, validation: list[Score]) -> None:
+    """Multiply each output by its R2 about zero on the validation part, between 0 and 1, and note it."""
+    factors = [min(max(one.r2_zero, 0.0), 1.0) for one in validation]
+    if isinstance(network.fitted, State):
+        network.fitted.damp(torch.tensor(factors))
+        network.coefficients |= {f"damp_{one.output}": value for one, value in zip(validation, factors, strict=True)}
