@@ -29,8 +29,8 @@ DAY = 86400.0
 ADDED = {"u": "du_bias", "v": "dv_bias", "h": "dh_bias", "sst": "dt_bias"}
 METHODS: dict[str, dict[str, str]] = {
     "insert": {},
-    "cycle": {"cn_method": "'cycle'", "rn_gain": "0.5", "nn_drop": "12"},
-    "enoi": {"cn_method": "'enoi'", "nn_drop": "12"},
+    "cycle": {"cn_method": "'cycle'", "rn_gain": "0.5", "nn_drop": "5"},
+    "enoi": {"cn_method": "'enoi'", "nn_drop": "5"},
 }
 
 

@@ -59,8 +59,9 @@ def distance(key: str, value: float, truth: dict[str, float]) -> float:
     if key == "tail":
         return abs(float(np.log(value)))
     if best == "truth":
-        own = truth[key]
-        return abs(value / own - 1) if own else abs(value) and float("inf")
+        if not truth[key]:
+            return float("inf") if value else 0.0
+        return abs(value / truth[key] - 1)
     return abs(value - float(best))
 
 

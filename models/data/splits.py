@@ -10,7 +10,7 @@ from coupler.errors import HaloclineError
 from models.settings import NamSplit
 
 DAY = 86400.0
-SHORT = 0.05  # part of a year that may be missing at the end of a record of whole years
+SHORT = 0.1  # part of a year that may be missing at the end of a record of whole years: spin-up was dropped
 REGULAR = 0.01  # steps of time that differ by less than this part of their mean count as equal
 
 
