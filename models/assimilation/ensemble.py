@@ -16,10 +16,13 @@ def departures(path: Path, members: int, apart: int, factor: float, masks: State
     apart 0: of `members` states, evenly spaced in time, from their mean: errors as large as the ocean's variability.
     apart n > 0: differences of states n records apart, over sqrt(2), less their mean: variability of shorter times, no annual
     cycle. Divided so that their covariance is sum(a a^T) / (members - 1). where: where the namelist names it, for messages.
-    HaloclineError: too few states, or another grid.
+    HaloclineError: no states, too few of them, or another grid.
     """
     shape = masks["h"].shape
-    states = open_states(path)
+    try:
+        states = open_states(path)
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {where}.") from None
     if states.mesh.shape != (shape[0], shape[1] - 2, shape[2] - 2):
         raise HaloclineError(
             f"the ensemble {path} has {_size(states.mesh.shape)}, the ocean {_size((shape[0], shape[1] - 2, shape[2] - 2))}.\n"

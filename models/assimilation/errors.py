@@ -45,7 +45,7 @@ class Errors:
 
     def table(self, against_truth: bool) -> Table:
         """One row for each field and level; against_truth: errors of background and analysis, too."""
-        table = Table(title=f"root mean squares over wet points, {self.windows} windows")
+        table = Table(title=f"rms over wet points, {self.windows} windows")
         columns = ["increment", "its time mean"] + (["background error", "analysis error"] if against_truth else [])
         keys = ["increment", "mean"] + (["background", "analysis"] if against_truth else [])
         table.add_column("field")

@@ -21,6 +21,7 @@ from models.assimilation.job import OceanJob
 from models.assimilation.observations import Network
 from models.assimilation.statistics import Statistics
 from models.campaign.runs import START
+from models.data.increment import check_place
 
 
 def run(
@@ -36,8 +37,10 @@ def run(
     """Prepare, start and cycle the ocean of CFG in `rundir`; the data set's path. `out` goes before cn_out."""
     plan = twin.load(cfg)
     method = _method(plan)
-    job = twin.prepare(plan, ocean_ranks, coupler_ranks, rundir, ocean, overwrite)
     named = out or (Path(plan.group.cn_out) if plan.group.cn_out else None)
+    if named is not None:
+        check_place(named)
+    job = twin.prepare(plan, ocean_ranks, coupler_ranks, rundir, ocean, overwrite)
     path = named.resolve() if named is not None else job.rundir / "increments.zarr"
     with _ended_by_sigterm(), OceanJob(job) as running:
         errors = cycle.run(plan, running, method, path, _files(cfg, job, ocean), console)
@@ -51,11 +54,20 @@ def run(
 
 def _method(plan: twin.Twin) -> Insertion | Interpolation:
     group, masks = plan.group, plan.truth.masks()
+    if group.cn_method != "cycle" and group.rn_gain != 1.0:
+        raise HaloclineError(
+            f"rn_gain = {group.rn_gain:g} is for cn_method = 'cycle', got '{group.cn_method}'.\n"
+            f"  {group.where('rn_gain')}. Leave it out, or set cn_method = 'cycle'."
+        )
     if group.cn_method != "enoi":
         return Insertion(group.cn_fields, masks, group.rn_gain if group.cn_method == "cycle" else 1.0)
     if not group.cn_ensemble:
         raise HaloclineError(
             f"cn_method = 'enoi' needs an ensemble.\n  {group.where('cn_method')}. Name a data set or run folder in cn_ensemble."
+        )
+    if not (group.nn_track or group.nn_sst or group.nn_profiles):
+        raise HaloclineError(
+            f"nothing is observed: nn_track, nn_sst and nn_profiles are 0.\n  {group.where('nn_track')}. Set one of them at least."
         )
     members = departures(
         Path(group.cn_ensemble), group.nn_ensemble, group.nn_apart, group.rn_inflate, masks, group.where("cn_ensemble")

@@ -113,7 +113,9 @@ class Statistics:
         table.add_column("units")
         for kind in self.kinds():
             total = self.total(kind)
-            table.add_row(kind, *[f"{total[column]:.4g}" for column in COLUMNS], UNITS[kind])
+            table.add_row(
+                kind, f"{total['number']:.0f}", *[f"{total[column]:.3g}" for column in COLUMNS[1:]], UNITS[kind]
+            )
         return table
 
     def check_background(self) -> None:

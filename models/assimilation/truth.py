@@ -11,6 +11,7 @@ import xarray as xr
 from coupler.errors import HaloclineError
 from models.data import store
 from models.data.background import State
+from models.data.increment import ATTRIBUTE
 
 BLOCK = store.CHUNK  # records that are read together, a chunk of the data set
 NAMES = {"u": "u", "v": "v", "h": "h", "t": "sst"}
@@ -75,9 +76,18 @@ class Truth:
 def open_truth(path: Path, window: float, windows: int, where: str) -> Truth:
     """The truth with one record for each window; windows 0: to its end. where: where the namelist names it, for messages.
 
-    HaloclineError: no data set, states that are not `window` [s] (or a whole part of it) apart, or too few of them.
+    HaloclineError: no data set, one of increments, states that are not `window` [s] (or a whole part of it) apart, or too
+    few of them.
     """
-    data = store.read(path)
+    try:
+        data = store.read(path)
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {where}.") from None
+    if ATTRIBUTE in data.attrs:
+        raise HaloclineError(
+            f"{path} is a data set of increments: its states are backgrounds of a model, no truth.\n"
+            f"  {where}. Name a data set of `halocline coarsen`."
+        )
     times = np.asarray(data["time"].values, np.float64)
     if times.size < 2:
         raise HaloclineError(f"{path} has {times.size} states, a window needs two.\n  {where}. Take a longer truth.")

@@ -78,7 +78,8 @@ def load(cfg: Path) -> Twin:
     if abs(steps - round(steps)) > 1e-9 * steps or round(steps) < 1:
         raise HaloclineError(
             f"a window of {group.rn_window:g} s is {steps:g} steps of {switches.step:g} s; it must be a whole number.\n"
-            f"  {group.where('rn_window')}; {switches.where('namdom', 'rn_dt')}."
+            f"  {group.where('rn_window')}; {switches.where('namdom', 'rn_dt')}. "
+            f"Set rn_window to {max(round(steps), 1) * switches.step:g}, or another step."
         )
     truth = open_truth(Path(group.cn_truth), group.rn_window, group.nn_windows, group.where("cn_truth"))
     if group.nn_drop >= truth.windows:
@@ -127,7 +128,7 @@ def _check_dates(twin: Twin) -> None:
     if calendar not in CALENDARS.get(leap, ()):
         raise HaloclineError(
             f"the truth {twin.truth.path} has the calendar '{calendar}', the ocean nn_leapy = {leap} "
-            f"({' or '.join(CALENDARS.get(leap, ('unknown',)))}).\n  {switches.where('namrun', 'nn_leapy')}."
+            f"({' or '.join(CALENDARS.get(leap, ('unknown',)))}).\n  {switches.where('namrun', 'nn_leapy')}. Set it to the truth's."
         )
     date = twin.truth.date(0)
     if date.hour or date.minute or date.second:

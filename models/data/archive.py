@@ -57,7 +57,12 @@ def collect(group: NamArchive, out: Path, console: Console) -> Path:
     paired, key, left_out = windows.matched(sources, files.backgrounds(found[1], clock), clock, where)
     notes += [f"backgrounds stand at the increments' {key}", *left_out, *windows.holes(paired, clock)]
     paired, dropped = windows.kept(
-        paired, group.nn_drop, group.cn_jumps, group.rn_jump_days, clock, group.where("nn_drop")
+        paired,
+        group.nn_drop,
+        group.cn_jumps,
+        group.rn_jump_days,
+        clock,
+        (group.where("nn_drop"), group.where("cn_jumps")),
     )
     notes += [*dropped, *_columns(target)]
     for note in notes[1:]:
@@ -101,10 +106,15 @@ def _target(group: NamArchive) -> Target:
             f"cn_fields names {', '.join(unknown) or 'nothing'}; allowed: {', '.join(files.INCREMENTS)}.\n"
             f"  {group.where('cn_fields')}."
         )
-    mesh = read_mesh(Path(group.cn_mesh), thickness=False)
+    try:
+        mesh = read_mesh(Path(group.cn_mesh), thickness=False)
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {group.where('cn_mesh')}.") from None
     depth = mesh.sizes["k"]
     if group.nn_levels > depth:
-        raise HaloclineError(f"nn_levels is {group.nn_levels}, the mesh has {depth}.\n  {group.where('nn_levels')}.")
+        raise HaloclineError(
+            f"nn_levels is {group.nn_levels}, the mesh has {depth}.\n  {group.where('nn_levels')}. 0: all."
+        )
     dropped = int(mesh.attrs["dropped"])  # at each end
     columns = 2 * dropped if group.nn_cyclic < 0 else group.nn_cyclic
     if dropped and columns != 2 * dropped:

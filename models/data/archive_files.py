@@ -49,7 +49,10 @@ def found(patterns: Sequence[str], where: str) -> list[list[Path]]:
     for pattern in patterns:
         matches = {Path(file) for file in glob.glob(pattern, recursive=True) if file.endswith(".nc")}
         if not matches:
-            raise HaloclineError(f"no NetCDF file matches '{pattern}'.\n  {where}. It counts from {Path.cwd()}.")
+            raise HaloclineError(
+                f"no NetCDF file matches '{pattern}'.\n  {where}. It counts from {Path.cwd()}: "
+                "correct it, or start the command elsewhere."
+            )
         files |= matches
     return ranks.grouped(sorted(files))
 
@@ -114,7 +117,14 @@ def backgrounds(groups: Sequence[Sequence[Path]], clock: Clock) -> list[Source]:
 
 
 def opened(source: Source) -> xr.Dataset:
-    """The file, or those of all ranks as one, lazily."""
+    """The file, or those of all ranks as one, lazily. HaloclineError when the file of a rank is missing (DOMAIN_number_total)."""
+    with _file(source.paths[0]) as file:
+        total = int(getattr(file, "DOMAIN_number_total", 1))
+    if ranks.RANK.search(source.paths[0].name) and total != len(source.paths):
+        raise HaloclineError(
+            f"{source.name} is of {total} ranks, of {len(source.paths)} there is a file.\n"
+            "  Without the others their cells would count as land. Bring the missing files, or leave this window out."
+        )
     return ranks.joined(source.paths, without=SCALARS)
 
 

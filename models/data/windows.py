@@ -144,22 +144,24 @@ def holes(windows: Sequence[Window], clock: Clock) -> list[str]:
 
 
 def kept(
-    windows: Sequence[Window], drop: int, jumps: Sequence[str], days: float, clock: Clock, where: str
+    windows: Sequence[Window], drop: int, jumps: Sequence[str], days: float, clock: Clock, where: tuple[str, str]
 ) -> tuple[list[Window], list[str]]:
     """Windows without the first `drop` and those of less than `days` after a date of `jumps` ('yyyy-mm-dd'); notes in words.
 
-    HaloclineError for a date that cannot be read, and when no window is left.
+    where: where the namelist has nn_drop and cn_jumps. HaloclineError for a date that cannot be read, and when no window is left.
     """
     left, notes = list(windows[drop:]), []
     if drop:
         notes.append(f"{min(drop, len(windows))} first window(s) dropped (spin-up)")
     for text in jumps:
-        begin = _date(text, clock, where)
+        begin = _date(text, clock, where[1])
         inside = [window for window in left if begin <= window.time < begin + days * DAY]
         left = [window for window in left if window not in inside]
         notes.append(f"{len(inside)} window(s) dropped after {text} (the observing system changed)")
     if not left:
-        raise HaloclineError(f"no window is left of {len(windows)}.\n  {where}. Check nn_drop, cn_jumps, rn_jump_days.")
+        raise HaloclineError(
+            f"no window is left of {len(windows)}.\n  {where[0]}. Check nn_drop, cn_jumps, rn_jump_days."
+        )
     return left, notes
 
 
@@ -169,6 +171,6 @@ def _date(text: str, clock: Clock, where: str) -> float:
         date = cftime.datetime(year, month, day, calendar=clock.calendar)
     except ValueError:
         raise HaloclineError(
-            f"cannot read '{text}' as a date of the calendar {clock.calendar}.\n  {where}. Write 'yyyy-mm-dd' (cn_jumps)."
+            f"cannot read '{text}' as a date of the calendar {clock.calendar}.\n  {where}. Write 'yyyy-mm-dd'."
         ) from None
     return float(cftime.date2num(date, clock.units, clock.calendar))

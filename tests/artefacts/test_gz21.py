@@ -19,42 +19,23 @@ from coupler.errors import HaloclineError
 from coupler.noise import Noise
 from coupler.outlet import Outlet, sample
 from models.cli import register
-from models.export import import_weights
 from models.families import gz21
+from tests.artefacts.conftest import GZ21
 
 REPO = Path(__file__).resolve().parents[2]
-DATA = REPO.parent / "shared" / "data" / "gz21"
 SHIPPED = REPO / "models" / "zoo" / "gz21_f4.onnx"
 NAMES = {"du": "mean_u", "dv": "mean_v", "du_inv_std": "inv_std_u", "dv_inv_std": "inv_std_v"}
 
 
 @pytest.fixture(scope="session")
-def published():
-    """The published file of weights."""
-    path = DATA / "trained_model.pth"
-    if not path.is_file():
-        pytest.skip(f"the published weights are not there: {path}")
-    return path
-
-
-@pytest.fixture(scope="session")
 def reference():
     """Inputs (1, J, I) in float32 and outputs (nj, ni) in float64, published with the weights."""
-    path = DATA / "reference_io.npz"
+    path = GZ21 / "reference_io.npz"
     if not path.is_file():
         pytest.skip(f"the published pair of inputs and outputs is not there: {path}")
     with np.load(path) as pair:
         inputs = {name: np.ascontiguousarray(pair[name][None], "f4") for name in ("u", "v")}
         return inputs, {name: pair[theirs] for name, theirs in NAMES.items()}
-
-
-@pytest.fixture(scope="session")
-def made(published, tmp_path_factory):
-    """The published weights as an artefact of every format."""
-    out = tmp_path_factory.mktemp("gz21")
-    files, ours = import_weights("gz21", published, out, ["f4"], ["onnx", "pt2", "pt"])
-    assert ours
-    return {path.suffix[1:]: path for path in files}
 
 
 @pytest.fixture(scope="session")

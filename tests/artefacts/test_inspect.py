@@ -95,7 +95,7 @@ def test_namelist_example_is_a_namelist(tmp_path):
     load_engine(path, sha256=switches.namnet[0].cn_sha256)
 
 
-@pytest.mark.parametrize("name", ["zb20_f8.onnx", "zb20_f4.pt2"])
+@pytest.mark.parametrize("name", ["zb20_f8.onnx", pytest.param("zb20_f4.pt2", marks=pytest.mark.slow)])
 def test_shipped_artefacts_are_proven(name):
     assert failed(ZOO / name) == []
 

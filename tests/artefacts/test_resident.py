@@ -1,12 +1,12 @@
 """Fields that stay on a device: the same code on the CPU gives the bits of the path through numpy, whatever sends the messages."""
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from engine_nets import Conv, complete, contract, write
-from test_gz21 import made, published  # noqa: F401
 
 import coupler.engines.resident as resident
 from coupler import exchange, settings
@@ -151,9 +151,14 @@ def assert_same(one, other):
         assert value.tobytes() == other[name].tobytes(), (name, abs(value - other[name]).max())
 
 
+@lru_cache
+def zb20(dtype):
+    return load_engine(ZOO / f"zb20_{dtype}.pt2", trust=True)
+
+
 @pytest.fixture(scope="module", params=["f8", "f4"])
 def zb20_exported(request):
-    return load_engine(ZOO / f"zb20_{request.param}.pt2", trust=True)
+    return zb20(request.param)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -165,8 +170,7 @@ def test_zb20_has_the_bits_of_the_numpy_path(zb20_exported, boundary, layout):
 @pytest.mark.parametrize("wire,stack", [("f4", "f4"), ("f8", "f4"), ("f8", "f8")])
 def test_casts_have_the_bits_of_the_numpy_path(wire, stack):
     """Numbers on the wire, in the stack and in the network (float32) of different types; a rank of the ocean that is land."""
-    engine = load_engine(ZOO / "zb20_f4.pt2", trust=True)
-    assert_same(*both(engine, "fold_T", (6, 2), wire=wire, stack=stack, dropped=True, steps=(1, 2, 3)))
+    assert_same(*both(zb20("f4"), "fold_T", (6, 2), wire=wire, stack=stack, dropped=True, steps=(1, 2, 3)))
 
 
 @pytest.mark.parametrize("boundary", ["closed", "fold_T"])
@@ -175,7 +179,7 @@ def test_a_transport_that_unpacks_gives_the_same(zb20_exported, boundary):
 
 
 @pytest.fixture(scope="session")
-def gz21_exported(made):  # noqa: F811
+def gz21_exported(made):
     return load_engine(made["pt2"], trust=True)
 
 
@@ -254,13 +258,12 @@ def test_land_and_staggering_have_the_bits_of_the_numpy_path(tmp_path, boundary)
 def test_chunks_of_levels_have_the_bits_of_the_whole(tmp_path, monkeypatch, count):
     engine = four(tmp_path)
     whole = couple(engine, "fold_T", (6, 2), on_device=True, levels=5)[0]
-    zb20 = load_engine(ZOO / "zb20_f8.pt2", trust=True)
-    whole_zb20 = couple(zb20, "fold_T", (6, 2), on_device=True, levels=5)[0]
+    whole_zb20 = couple(zb20("f8"), "fold_T", (6, 2), on_device=True, levels=5)[0]
     monkeypatch.setattr(resident, "chunks_on", lambda *args: count)
     cut, net = couple(engine, "fold_T", (6, 2), on_device=True, levels=5)
     assert len(net.resident.levels) == count
     assert_same(whole, cut)
-    assert_same(whole_zb20, couple(zb20, "fold_T", (6, 2), on_device=True, levels=5)[0])
+    assert_same(whole_zb20, couple(zb20("f8"), "fold_T", (6, 2), on_device=True, levels=5)[0])
 
 
 def broken_places(fault):

@@ -58,3 +58,17 @@ def test_an_earlier_run_is_not_overwritten_unasked(tmp_path):
     again = call(*words)
     assert isinstance(again.exception, HaloclineError) and "--overwrite" in str(again.exception)
     assert call(*words, "--overwrite").exit_code == 0
+
+
+def test_what_is_no_data_set_is_not_replaced(tmp_path):
+    """--out may name an older data set; a folder of other files is refused before the ocean starts, and stays."""
+    folder = small.cfg(tmp_path / "cfg", small.write_truth(tmp_path / "truth.zarr"))
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("years of work")
+    words = [folder, "--ocean", small.fake_ocean(tmp_path / "bin"), "--rundir"]
+    result = call(*words, tmp_path / "a", "--out", mine)
+    assert isinstance(result.exception, HaloclineError) and "would be replaced" in str(result.exception)
+    assert (mine / "thesis.tex").exists() and not (tmp_path / "a").exists()
+    for run in "bc":
+        assert call(*words, tmp_path / run, "--out", tmp_path / "i.zarr").exit_code == 0

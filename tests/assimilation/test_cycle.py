@@ -163,8 +163,13 @@ def test_a_truth_that_is_too_short_is_refused(tmp_path):
         ({"namassim": {"nn_drop": 5}}, ["all 5 windows"]),
         ({"namassim": {"cn_fields": ["u", "salt"]}}, ["'salt'", "cn_fields"]),
         ({"namassim": {"cn_method": "enoi"}}, ["cn_ensemble"]),
+        ({"namassim": {"cn_method": "enoi", "cn_ensemble": "nowhere"}}, ["no run nowhere", "(&namassim, cn_ensemble)"]),
+        ({"namassim": {"rn_gain": 0.5}}, ["rn_gain = 0.5 is for", "'cycle'"]),
     ],
-    ids=["size", "width", "gravity", "calendar", "steps", "no record", "all dropped", "field", "no ensemble"],
+    ids=[
+        *("size", "width", "gravity", "calendar", "steps", "no record", "all dropped", "field"),
+        *("no ensemble", "lost ensemble", "gain"),
+    ],
 )
 def test_truth_and_ocean_must_fit(tmp_path, changes, words):
     refused(tmp_path, words, **changes)
@@ -173,6 +178,12 @@ def test_truth_and_ocean_must_fit(tmp_path, changes, words):
 def test_a_truth_that_begins_within_a_day_is_refused(tmp_path):
     truth = small.write_truth(tmp_path / "truth.zarr", first=small.FIRST + 3600.0)
     refused(tmp_path, ["midnight"], truth=truth)
+
+
+def test_what_is_no_truth_is_refused_with_its_line(tmp_path, inserted):
+    """Neither a folder that is not there, nor backgrounds of a model beside increments."""
+    refused(tmp_path, ["is no data set", "cn_truth"], truth=tmp_path / "none.zarr")
+    refused(tmp_path, ["data set of increments", "cn_truth"], truth=inserted[0][0].path)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -193,6 +204,10 @@ def error(data, name, part):
     truth = np.stack([small.state(record + 1)[key] for record in range(len(states))])
     off = (states.reshape(truth.shape) - truth)[..., 1:-1, 1:-1]
     return float(np.std(off - off.mean((-2, -1), keepdims=True)))
+
+
+def test_observing_nothing_is_refused(tmp_path):
+    refused(tmp_path, ["nothing is observed", "nn_track"], **observing(tmp_path, nn_track=0, nn_sst=0, nn_profiles=0))
 
 
 def test_sparse_observations_bring_the_ocean_nearer_to_the_truth(tmp_path):

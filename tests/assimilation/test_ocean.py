@@ -181,7 +181,9 @@ def test_a_correction_from_increments_takes_them_away(truth, cold, tmp_path):
     assert "coupler" in printed and "network heater" in data.data.attrs["provenance"]
 
 
-@pytest.mark.parametrize("heat", [-HEAT, 2 * HEAT], ids=["wrong sign", "twice as much"])
+@pytest.mark.parametrize(
+    "heat", [-HEAT, pytest.param(2 * HEAT, marks=pytest.mark.slow)], ids=["wrong sign", "twice as much"]
+)
 def test_a_wrong_correction_does_not(truth, cold, tmp_path, heat):
     data, _ = recycled(tmp_path, truth, heat)
     with pytest.raises(AssertionError):

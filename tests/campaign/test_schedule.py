@@ -60,6 +60,6 @@ def test_a_command_that_fails_says_its_last_words(tmp_path):
     """Exit code, what it printed, where the rest is; one that ends well says nothing."""
     command(["--help"], tmp_path / "help.log")
     assert "train" in (tmp_path / "help.log").read_text()
-    with pytest.raises(HaloclineError, match="no_such_folder") as error:
-        command(["train", "no_such_folder"], tmp_path / "train.log")
-    assert "exit code" in str(error.value) and "train.log" in str(error.value)
+    with pytest.raises(HaloclineError, match="no_such_file cannot be read") as error:
+        command(["inspect", "no_such_file"], tmp_path / "inspect.log")
+    assert "exit code" in str(error.value) and "inspect.log" in str(error.value)

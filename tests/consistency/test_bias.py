@@ -30,7 +30,7 @@ def delivered(run, name="du_bias"):
     return run.diagnostics()[name].values
 
 
-@pytest.mark.parametrize(("ocean", "coupler"), [(3, 2), (2, 3), (4, 1)])
+@pytest.mark.parametrize(("ocean", "coupler"), [(3, 2), (4, 1), pytest.param(2, 3, marks=pytest.mark.slow)])
 def test_two_networks_have_the_same_bits_in_every_layout(zb20_run, files, whole, ocean, coupler):
     """du, dv every 3 steps and the bias every 12, from one state every 3 and one set of masks, maps and areas."""
     other = zb20_run(nets.groups(), START, link=files, ocean=ocean, coupler=coupler)
@@ -91,9 +91,10 @@ def test_no_layer_gains_mass(whole, zb20_run, files, tmp_path):
         assert means[0] < 1e-12 * np.abs(delivered(other, "dh_bias")).max() < 1e-3 * means[1]
 
 
-@pytest.mark.parametrize("lag", [0, 1])
-@pytest.mark.parametrize("cut", [12, 20])
-def test_a_run_with_both_continues_bit_for_bit(zb20_run, files, lag, cut):
+@pytest.mark.parametrize(
+    ("cut", "lag"), [(20, 1), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((12, 0), (12, 1), (20, 0)))]
+)
+def test_a_run_with_both_continues_bit_for_bit(zb20_run, files, cut, lag):
     """At a coupling step of both, and between those of both; on another layout."""
     stock = {"namrun": {**START["namrun"], "nn_stock": cut}}
     one = zb20_run(nets.groups(lag=lag), stock, link=files, ocean=2, coupler=2)
@@ -104,32 +105,36 @@ def test_a_run_with_both_continues_bit_for_bit(zb20_run, files, lag, cut):
     same_bits(one.restart(STEPS), second.restart(STEPS))
 
 
-def test_a_climatology_runs_each_period(zb20_run, files):
+@pytest.fixture(scope="module")
+def climatology(zb20_run, files):
+    """The climatology alone, on one rank each."""
+    return zb20_run(nets.groups(("mean",)), START, link=files)
+
+
+def test_a_climatology_runs_each_period(zb20_run, files, climatology):
     """Its inputs are static; the day is not: a new answer every period, each the map times the cosine of that day."""
-    run = zb20_run(nets.groups(("mean",)), START, link=files)
-    values = run.diagnostics()["dt_bias"].values
-    assert "every 28800 s, edges" in run.text
+    values = climatology.diagnostics()["dt_bias"].values
+    assert "every 28800 s, edges" in climatology.text
     days = np.array([1.0, 1.0 + 1 / 3, 1.0 + 2 / 3])
     wanted = np.cos(2 * np.pi * (days - 0.5) / 360)
     largest = np.unravel_index(np.abs(values[0]).argmax(), values[0].shape)
     found = np.array([value[largest] for value in values])
     np.testing.assert_allclose(found / found[0], wanted / wanted[0], rtol=1e-12)
     assert len(set(found)) == 3
-    same_bits(
-        run.restart(STEPS), zb20_run(nets.groups(("mean",)), START, link=files, ocean=3, coupler=2).restart(STEPS)
-    )
+    other = zb20_run(nets.groups(("mean",)), START, link=files, ocean=3, coupler=2)
+    same_bits(climatology.restart(STEPS), other.restart(STEPS))
 
 
-def test_a_climatology_needs_no_state(zb20_run, files):
+def test_a_climatology_needs_no_state(zb20_run, files, climatology):
     """The same bits without a single message from the ocean after the start; what is lost then is said."""
     groups = nets.groups(("mean",))
     groups["namexc"] = [group for group in groups["namexc"] if group["cn_name"] != "state"]
     run = zb20_run(groups, START, link=files, coupler=2)
-    same_bits(run.restart(STEPS), zb20_run(nets.groups(("mean",)), START, link=files).restart(STEPS))
+    same_bits(run.restart(STEPS), climatology.restart(STEPS))
     assert "the coupler hears of no restart between (nn_stock)" in run.text
 
 
-@pytest.mark.parametrize("variant", ["single", "double"])
+@pytest.mark.parametrize("variant", ["single", pytest.param("double", marks=pytest.mark.slow)])
 def test_a_graph_with_maps_has_the_same_bits_in_every_layout(zb20_run, tmp_path, variant):
     """Constants of an ONNX graph in 32 bits, looked up by global column and row."""
     path = tmp_path / "maps.onnx"

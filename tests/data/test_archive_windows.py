@@ -154,3 +154,17 @@ def test_pairs_across_a_hole_do_not_count():
     for n, (x, inc) in enumerate(zip(states, changes, strict=True)):
         check.add(n * 10 * DAY, {"t": x}, {"t": inc})
     assert check.verdict().pairs == 0 and verdict(states, changes).pairs == 39
+
+
+def test_a_date_that_cannot_be_read_is_named_with_its_line():
+    """That of cn_jumps, and not that of nn_drop, which is named where no window is left."""
+    clock, where = Clock(UNITS, "360_day"), ("line 1", "line 2")
+    pairs = zip(increments(range(0, 20, 5), 5), backgrounds(range(5, 25, 5)), strict=True)
+    four = [windows.Window(background.time, increment, background) for increment, background in pairs]
+    for drop, jumps, told in (
+        (0, ["May 2004"], "'May 2004'.*\n  line 2"),
+        (4, [], "no window is left of 4.\n  line 1"),
+    ):
+        with pytest.raises(HaloclineError, match=told):
+            windows.kept(four, drop, jumps, 30.0, clock, where)
+    assert len(windows.kept(four, 1, ["1900-01-11"], 3.0, clock, where)[0]) == 2

@@ -164,6 +164,22 @@ def test_what_is_no_increment_is_not_written(tmp_path):
     assert not (tmp_path / "i.zarr").exists()
 
 
+def test_only_a_data_set_is_replaced(tmp_path):
+    """An older data set, or an empty folder; other files and folders are refused, and stay."""
+    path = written(written(tmp_path / "i.zarr"))
+    (tmp_path / "empty").mkdir()
+    written(tmp_path / "empty")
+    for name in ("a.txt", "folder/a.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    zarr.open_group(tmp_path / "foreign.zarr", mode="w")
+    for name in ("a.txt", "folder", "foreign.zarr"):
+        with pytest.raises(HaloclineError, match="would be replaced"):
+            written(tmp_path / name)
+        assert (tmp_path / name).exists()
+    open_increments(path)
+
+
 def test_a_data_set_of_states_is_no_data_set_of_increments(tmp_path):
     with store.Writer(tmp_path / "s.zarr", TIME, {}, {}) as out:
         out.append(np.zeros(1), {"u": np.ones((1, 2, 3, 4))})

@@ -339,33 +339,38 @@ def outflows(data: xr.Dataset, coarse: xr.Dataset, time: int, n: int) -> tuple[n
 FACES = (("u", "e2u"), ("v", "e1v"))
 
 
+@pytest.fixture(scope="module")
+def gyre(tmp_path_factory):
+    """Real output, 32 x 22 cells, by 2."""
+    folder = tmp_path_factory.mktemp("gyre")
+    cfg = namelist(folder, cn_truth=str(GYRE), ln_advective=True)
+    return store.read(coarsen_nemo(cfg, folder / "gyre.zarr", progress=False))
+
+
 @real
-def test_gyre_by_two_keeps_divergence_and_heat(tmp_path):
-    """Real output: 32 x 22 cells by 2. Divergence to single precision (the files' own), heat content as well."""
-    cfg = namelist(tmp_path, cn_truth=str(GYRE), ln_advective=True)
-    coarse = store.read(coarsen_nemo(cfg, tmp_path / "gyre.zarr", progress=False))
+def test_gyre_by_two_keeps_divergence_and_heat(gyre):
+    """Divergence to single precision (the files' own), heat content as well."""
     mesh = read_mesh(GYRE / "mesh_mask.nc")
     fine = open_nemo(GYRE, [], mesh, {})
-    assert (coarse.sizes["x"], coarse.sizes["y"], coarse.sizes["k"]) == (16, 11, 31)
-    assert coarse.time.attrs["calendar"] == "360_day" and np.array_equal(coarse.time, fine.time)
-    ours, theirs = outflows(xr.merge([fine, mesh]), coarse, 35, 2)
+    assert (gyre.sizes["x"], gyre.sizes["y"], gyre.sizes["k"]) == (16, 11, 31)
+    assert gyre.time.attrs["calendar"] == "360_day" and np.array_equal(gyre.time, fine.time)
+    ours, theirs = outflows(xr.merge([fine, mesh]), gyre, 35, 2)
     assert np.abs(ours - theirs).max() < 1e-6 * np.abs(fine.u[35].values).max() * 106e3 * 300
     volume = mesh.e1t * mesh.e2t * mesh.e3t * mesh.tmask
     heat = float((fine.t[35].astype(float) * volume).sum())
-    coarse_heat = float((coarse.t[35].astype(float) * coarse.h[35] * coarse.e1t * coarse.e2t).sum())
+    coarse_heat = float((gyre.t[35].astype(float) * gyre.h[35] * gyre.e1t * gyre.e2t).sum())
     assert coarse_heat == pytest.approx(heat, rel=1e-6)
     for name in ("u", "v", "du_adv", "dv_adv"):
-        assert np.isfinite(coarse[name].values).all()
-    assert 1e-10 < float(np.sqrt((coarse.du_adv**2).mean())) < 1e-6  # m s-2: a gyre of 0.3 m s-1 on 200 km
+        assert np.isfinite(gyre[name].values).all()
+    assert 1e-10 < float(np.sqrt((gyre.du_adv**2).mean())) < 1e-6  # m s-2: a gyre of 0.3 m s-1 on 200 km
 
 
 @real
-def test_gyre_shifted_by_a_column_is_caught(tmp_path):
+def test_gyre_shifted_by_a_column_is_caught(gyre):
     """The broken twin: faces of the wrong column lose the balance."""
     mesh = read_mesh(GYRE / "mesh_mask.nc")
     fine = xr.merge([open_nemo(GYRE, [], mesh, {}), mesh])
-    coarse = store.read(coarsen_nemo(namelist(tmp_path, cn_truth=str(GYRE)), tmp_path / "gyre.zarr", progress=False))
-    ours, theirs = outflows(fine.assign(u=fine.u.roll(x=1)), coarse, 35, 2)
+    ours, theirs = outflows(fine.assign(u=fine.u.roll(x=1)), gyre, 35, 2)
     assert np.abs(ours - theirs).max() > 1e-3 * np.abs(fine.u[35].values).max() * 106e3 * 300
 
 

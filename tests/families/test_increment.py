@@ -149,8 +149,13 @@ def test_residual_layers_pass_their_input_on():
     assert not torch.equal(trunk(x), trunk.layers[2](torch.relu(trunk.layers[0](x))[..., 1:-3, 2:-2]))
 
 
-@ALL
-@pytest.mark.parametrize("harmonics", [0, 1])
+SAMPLE = (("increment_cnn", 1), ("increment_mlp", 1), ("increment_mean", 0))
+MATRIX = [(family, harmonics) for family in INCREMENTS for harmonics in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("family", "harmonics"), [pytest.param(*one, marks=[] if one in SAMPLE else pytest.mark.slow) for one in MATRIX]
+)
 def test_artefact_is_the_network(tmp_path, family, harmonics):
     """ONNX has torch's numbers, on any day, and the bits of the whole where the field is cut; pt2 has the numbers."""
     train, part = settings(cn_family=family, nn_harmonics=harmonics), climate(harmonics)

@@ -171,6 +171,17 @@ def test_the_artefact_is_an_increment_with_its_window(artefact):
         Contract.from_dict(text)
 
 
+def test_the_artefact_is_the_network(artefact):
+    """onnxruntime has torch's numbers; a hundredth more is seen."""
+    net, engine = artefact
+    inputs, _, _ = sample(engine.contract, (K, 12, 9))
+    with torch.inference_mode():
+        want = net(torch.from_numpy(np.concatenate(list(inputs.values())))[None])[0].numpy()
+    found = np.array(engine.run(inputs)[OUTPUT])
+    assert abs(want).max() > 0.02
+    assert np.allclose(found, want, rtol=0, atol=2e-6) and not np.allclose(found, 1.01 * want, rtol=0, atol=2e-6)
+
+
 def test_the_artefact_keeps_the_bounds(artefact):
     """onnxruntime computes the same rounding; a background that fills the cells or is out of bounds."""
     net, engine = artefact

@@ -103,8 +103,17 @@ def test_an_update_with_nothing_is_the_run_without(cycled, ocean):
         same_bits(plain, cycled(UPDATE, name="known").restart(END))
 
 
-@pytest.mark.parametrize("how", [CYCLE, UPDATE], ids=["insert", "hat"])
-@pytest.mark.parametrize("cut", [WIN, WIN + 7, pytest.param(2 * WIN, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("how", "cut"),
+    [
+        pytest.param(CYCLE, WIN, id="insert-20"),
+        pytest.param(UPDATE, WIN + 7, id="hat-27"),
+        pytest.param(CYCLE, WIN + 7, id="insert-27", marks=pytest.mark.slow),
+        pytest.param(UPDATE, WIN, id="hat-20", marks=pytest.mark.slow),
+        pytest.param(CYCLE, 2 * WIN, id="insert-40", marks=pytest.mark.slow),
+        pytest.param(UPDATE, 2 * WIN, id="hat-40", marks=pytest.mark.slow),
+    ],
+)
 def test_a_cycle_goes_on_after_a_restart(cycled, how, cut):
     """Cut at the end of a window, or within one: the second run, on other ranks, has the bits of the whole one."""
     whole = cycled(how, name="whole")

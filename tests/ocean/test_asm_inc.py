@@ -70,7 +70,9 @@ def assimilated(ocean, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("how", [INSERT, FLAT, HAT], ids=["insert", "flat", "hat"])
+@pytest.mark.parametrize(
+    "how", [INSERT, pytest.param(FLAT, marks=pytest.mark.slow), HAT], ids=["insert", "flat", "hat"]
+)
 def test_any_number_of_ranks(assimilated, how):
     """1, 2 x 1, 1 x 3 and 2 x 2 ranks and the checked build: same bits. Other increments, or none of a field: others."""
     one = assimilated(how, name="one").restart(END)

@@ -1,11 +1,7 @@
 """`halocline train` on increments end to end: what is learnt, what is left, a kill, two ranks."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -14,11 +10,13 @@ from rich.console import Console
 
 from coupler.engines.base import load_engine
 from coupler.engines.selftest import sample
+from coupler.errors import HaloclineError
 from models.training import checkpoint
 from models.training.fit import fit
-from tests.conftest import REPO
+from models.training.module import Fit
 from tests.training import synthetic
 from tests.training.test_increments import PER_YEAR, WINDOW, dataset
+from tests.training.test_restart import RUN, distance, killed, torchrun, weights
 
 QUIET = Console(quiet=True)
 EPOCHS = 30
@@ -32,15 +30,6 @@ NAMELIST = """
    rn_restore = 4320000., cn_formats = {formats}
    {more}
 /
-"""
-RUN = """
-import sys
-from pathlib import Path
-from models.training import fit, loader
-if "unsharded" in sys.argv:
-    loader.Order.__iter__, order = lambda self: order(loader.Order(
-        self.samples, self.batch, self.seed, self.shuffle)), loader.Order.__iter__
-fit.fit(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
@@ -136,56 +125,54 @@ def test_damping_is_baked_in(place, good, mean):
     assert not np.allclose(found - climate, plain - climate, atol=1e-2 * np.abs(plain).max())
 
 
-def weights(folder):
-    return checkpoint.weights(folder / checkpoint.LAST)
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
-
-
-def test_a_killed_training_ends_with_the_same_bits(place):
-    """Convolutions, one thread; the twin that goes on without the optimiser's state ends elsewhere."""
-    how = {"family": "increment_cnn", "more": "nn_dilations = 1, 2, 1"}
-    whole = trained(place, "whole", **how)
-    log = (place / "killed.log").open("w")
-    command = [sys.executable, place / "run.py", place / "whole", place / "killed"]
-    process = subprocess.Popen(command, env=environment(), stdout=log, stderr=subprocess.STDOUT)
-    end = time.monotonic() + 120
-    while time.monotonic() < end and process.poll() is None:
-        history = place / "killed" / "history.csv"
-        if history.exists() and len(history.read_text().splitlines()) > 4:
-            break
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, (place / "killed.log").read_text()
-    state = checkpoint.read(place / "killed" / checkpoint.LAST)
-    assert 1 <= state["epoch"] + 1 < EPOCHS
-    fit(place / "whole", place / "killed", console=QUIET)
-    one, again = weights(whole), weights(place / "killed")
+def goes_on(place, whole, run):
+    """What is in `run` ends with the bits of `whole`; the twin that goes on without the optimiser's state ends elsewhere."""
+    cfg, state = whole.with_name(whole.name.removeprefix("run_")), checkpoint.read(run / checkpoint.LAST)
+    assert 1 <= state["epoch"] + 1 < checkpoint.read(whole / checkpoint.LAST)["epoch"] + 1
+    fit(cfg, run, console=QUIET)
+    one, again = weights(whole), weights(run)
     assert all(torch.equal(value, again[key]) for key, value in one.items())
-    assert (whole / "scores.json").read_bytes() == (place / "killed" / "scores.json").read_bytes()
+    assert (whole / "scores.json").read_bytes() == (run / "scores.json").read_bytes()
 
-    (place / "forgetful").mkdir()
+    forgetful = run.with_name(f"{run.name}_forgetful")
+    forgetful.mkdir()
     state["optimizer_states"][0]["state"] = {}
-    torch.save(state, place / "forgetful" / checkpoint.LAST)
-    fit(place / "whole", place / "forgetful", console=QUIET)
-    assert distance(one, weights(place / "forgetful")) > 1e-3
+    torch.save(state, forgetful / checkpoint.LAST)
+    fit(cfg, forgetful, console=QUIET)
+    assert distance(one, weights(forgetful)) > 1e-3
 
 
-def distance(one, other):
-    """Largest relative difference of a weight array, in its norm."""
-    return max(float((a - other[key]).norm() / a.norm()) for key, a in one.items() if key.endswith(("weight", "bias")))
+CONVOLUTIONS = {"family": "increment_cnn", "more": "nn_dilations = 1, 2, 1"}
 
 
+def test_an_interrupted_training_ends_with_the_same_bits(place, monkeypatch):
+    """Convolutions, one thread; interrupted in the third epoch of six."""
+    whole = trained(place, "brief", epochs=6, **CONVOLUTIONS)
+
+    def interrupted(self):
+        if self.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with monkeypatch.context() as patch, pytest.raises(HaloclineError, match="interrupted. The same command goes on"):
+        patch.setattr(Fit, "on_train_epoch_start", interrupted)
+        fit(place / "brief", place / "interrupted", console=QUIET)
+    signal.signal(signal.SIGINT, before)
+    goes_on(place, whole, place / "interrupted")
+
+
+@pytest.mark.slow
+def test_a_killed_training_ends_with_the_same_bits(place):
+    """The same after SIGKILL."""
+    whole = trained(place, "whole", **CONVOLUTIONS)
+    killed(place, place / "whole", "killed")
+    goes_on(place, whole, place / "killed")
+
+
+@pytest.mark.slow
 @pytest.mark.mpi
-def test_two_ranks_give_the_weights_of_one(place, good):
+def test_two_ranks_give_the_weights_of_one(place):
     """1e-5 relative; the twin whose ranks see the same samples is far off."""
-    found = {}
-    for run, more in (("ranks", ()), ("same", ("unsharded",))):
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-        command += [place / "run.py", place / "good", place / run, *more]
-        done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr[-3000:]
-        found[run] = distance(weights(good), weights(place / run))
-    assert found["ranks"] < 1e-5 < 1e-3 < found["same"]
+    one = weights(trained(place, "one"))
+    two, unsharded = torchrun(place, place / "one", "two", "unsharded")
+    assert distance(one, two) < 1e-5 < 1e-3 < distance(one, unsharded)

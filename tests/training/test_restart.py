@@ -21,10 +21,11 @@ RUN = """
 import sys
 from pathlib import Path
 from models.training import fit, loader
-if "unsharded" in sys.argv:
-    loader.Order.__iter__, order = lambda self: order(loader.Order(
-        self.samples, self.batch, self.seed, self.shuffle)), loader.Order.__iter__
-fit.fit(Path(sys.argv[1]), Path(sys.argv[2]))
+order = loader.Order.__iter__
+for run in sys.argv[2:]:
+    if "unsharded" in run:
+        loader.Order.__iter__ = lambda self: order(loader.Order(self.samples, self.batch, self.seed, self.shuffle))
+    fit.fit(Path(sys.argv[1]), Path(run))
 """
 
 
@@ -42,9 +43,9 @@ def environment():
     return {**os.environ, "PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
 
 
-def killed(place, run):
+def killed(place, cfg, run):
     """Start a training, and SIGKILL it after a few epochs; its last whole epoch, counted from 1."""
-    command = [sys.executable, place / "run.py", place / "cfg", place / run]
+    command = [sys.executable, place / "run.py", cfg, place / run]
     with (place / f"{run}.log").open("w") as log:
         process = subprocess.Popen(command, env=environment(), stdout=log, stderr=subprocess.STDOUT)
         end = time.monotonic() + 120
@@ -69,7 +70,7 @@ def distance(one, other):
 
 def test_a_killed_training_ends_with_the_same_bits(place):
     """One thread. The twin that goes on without the optimiser's state ends elsewhere."""
-    epochs = killed(place, "killed")
+    epochs = killed(place, place / "cfg", "killed")
     assert 1 <= epochs < EPOCHS
     state = torch.load(place / "killed" / checkpoint.LAST, weights_only=True)
     fit(place / "cfg", place / "killed", console=Console(quiet=True))
@@ -86,17 +87,20 @@ def test_a_killed_training_ends_with_the_same_bits(place):
     assert distance(whole, weights(place / "forgetful")) > 1e-3
 
 
-def torchrun(place, run, *more):
+def torchrun(place, cfg, *runs):
+    """Two ranks that train in one run folder after the other; those named unsharded see the same samples."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [place / "run.py", place / "cfg", place / run, *more]
+    command += [place / "run.py", cfg, *(place / run for run in runs)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr[-3000:]
-    return weights(place / run)
+    return [weights(place / run) for run in runs]
 
 
 @pytest.mark.mpi
 def test_two_ranks_give_the_weights_of_one(place):
     """1e-6 relative; the twin whose ranks see the same samples is far off."""
-    whole = weights(place / "whole")
-    assert distance(whole, torchrun(place, "two")) < 1e-6
-    assert distance(whole, torchrun(place, "unsharded", "unsharded")) > 1e-3
+    cfg = configuration(place / "short", place / "data.zarr", 15, MORE)
+    whole = weights(fit(cfg, place / "one", console=Console(quiet=True)))
+    two, unsharded = torchrun(place, cfg, "two", "unsharded")
+    assert distance(whole, two) < 1e-6
+    assert distance(whole, unsharded) > 1e-3

@@ -127,13 +127,28 @@ def test_inserted_at_once_it_keeps_the_bounds(trained, seas):
     assert outside["bounded"] == 0 and outside["unbounded"] > 24
 
 
+def test_what_is_written_is_the_trained_network(trained, tmp_path, monkeypatch):
+    """Its weights, its window and its scores go to the export; how a file of this family computes: tests/families."""
+    monkeypatch.setattr(sea_ice.export, "write", lambda build, *where: [build("f4"), where])
+    (network, contract), where = trained.write(tmp_path)
+    assert network is trained.network and where == (tmp_path, ["f4"], ["onnx"])
+    says_what_it_is(contract)
+    assert contract.trained_on["explained_climatology"] != contract.trained_on["explained_network"]
+
+
+def says_what_it_is(contract):
+    assert (contract.window, contract.radius) == (DAYS * DAY, 3) and contract.outputs[0].kind == "increment"
+    assert contract.trained_on["explained_network"].startswith("0.")
+
+
+@pytest.mark.slow
 def test_the_artefact_is_the_trained_network(trained, seas, tmp_path):
-    """The same increments from onnxruntime, whole and cut, with the window and the scores inside."""
+    """The same increments from onnxruntime, whole and cut; a hundredth more is seen."""
     (path,) = trained.write(tmp_path)
     engine = load_engine(path, trust=True)
     contract = engine.contract
-    assert (contract.window, contract.radius, contract.decomposition) == (DAYS * DAY, 3, "bitwise")
-    assert contract.trained_on["explained_network"].startswith("0.") and contract.outputs[0].kind == "increment"
+    says_what_it_is(contract)
+    assert contract.decomposition == "bitwise"
     fields = predictors(seas[0.0].world, BIASED, seas[0.0].start)
     blocks = [fields[n] if fields[n].ndim == 3 else fields[n][None] for n in trained.train.cn_inputs]
     padded = trained.samples.padding(torch.from_numpy(np.concatenate(blocks))[None])
@@ -142,6 +157,7 @@ def test_the_artefact_is_the_trained_network(trained, seas, tmp_path):
     want = trained.correction(fields)
     assert abs(want).max() > 0.02
     assert np.allclose(found["da_i_bias"], want, rtol=0, atol=2e-6)
+    assert not np.allclose(found["da_i_bias"], 1.01 * want, rtol=0, atol=2e-6)
 
 
 def test_the_same_seed_gives_the_same_weights(data):
