@@ -11,7 +11,7 @@ from coupler.engines.base import Engine, find_artefact, load_engine
 from coupler.errors import HaloclineError
 from coupler.exchange import Exchange
 from coupler.fields import Field
-from coupler.guards.statics import grid_problem
+from coupler.guards.statics import grid_problem, year_problem
 from coupler.handshake import Handshake
 from coupler.land import mask_name
 from coupler.links import Link, read_links, read_products
@@ -228,9 +228,13 @@ def _connect(
         return
     net.grid = min(grids, default=1)
     part = shake.grids[net.grid - 1]
-    wrong = grid_problem(net.name, contract, {name: link.field for name, link in net.inputs.items()}, part.nx, part.ny)
-    if wrong:
-        problems.append(f"{wrong}\n  {group.where('cn_artefact')}.")
+    fields = {name: link.field for name, link in net.inputs.items()}
+    for wrong in (
+        grid_problem(net.name, contract, fields, part.nx, part.ny),
+        year_problem(net.name, contract, shake.time.calendar),
+    ):
+        if wrong:
+            problems.append(f"{wrong}\n  {group.where('cn_artefact')}.")
     for name in (link.field for link in net.inputs.values()):
         exchange = received[name]
         if not exchange.static and net.period % exchange.period:

@@ -127,7 +127,7 @@ def inspect(
     if json:
         print(page.contract_of(file).model_dump_json(indent=1, exclude_none=True))
         return
-    raise typer.Exit(page.inspect(file, verify, allow or [], Console(), namelist))
+    raise typer.Exit(page.inspect(file, verify, allow or [], namelist=namelist))
 
 
 @app.command()

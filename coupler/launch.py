@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -262,6 +263,8 @@ def _why(job: Job, log: Path, code: int) -> str:
                 "MPI_Init did not return within rn_timeout_start: a program of the launch never called it. Is the "
                 "executable an MPI program, of the same MPI as mpi4py?"
             )
+    if re.search(r"file '[^/'][^']*' does not exist", cause):
+        cause += "\n  The run folder lacks it: `halocline run ... --link FILE` puts a file of your own there."
     return f"{cause}\n  The job ended with exit code {code}; everything it printed is in {_short(log)}."
 
 

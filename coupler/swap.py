@@ -8,6 +8,7 @@ from coupler.contract import Contract
 from coupler.engines.base import Engine
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
+from coupler.guards.statics import SAME_YEAR
 from coupler.network import Network
 from coupler.transport.base import Transport
 
@@ -69,6 +70,9 @@ def check_swap(network: str, old: Contract, new: Contract) -> None:
     """Raises HaloclineError unless the new contract reads and returns what the old one does."""
     ours, theirs = (c.model_dump(mode="json", exclude=FREE) for c in (old, new))
     different = sorted(key for key in ours if ours[key] != theirs[key])
+    years = [c.climatology.year_days for c in (old, new) if c.climatology and c.climatology.harmonics]
+    if years and max(years) - min(years) > SAME_YEAR:
+        different.append("the years of their climatologies")
     if different:
         raise HaloclineError(
             f"network '{network}': the new artefact does not fit in the place of the running one: {', '.join(different)} differ. "

@@ -2,20 +2,21 @@
 
 import ast
 import hashlib
-from collections.abc import Iterable, Sequence
+import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from coupler.artefacts import columns
 from coupler.contract import Contract, InputSpec, OutputSpec
 from coupler.engines.base import read_contract
 from coupler.errors import HaloclineError
 from coupler.increments import conversions, window_words
 
-WIDTH = 120  # columns that the tables need; in fewer they lose the last
+WIDTH = 120  # columns of a file or a pipe, so that tables in it are whole
 _TENSORS = {
     "named": "one tensor (k, J, I) per field",
     "batch": "stacked, (k, channel, J, I)",
@@ -34,26 +35,30 @@ def inspect(
 ) -> int:
     """Print the contract of an artefact; returns the exit code, 1 where `verify` found anything wrong.
 
+    Tables are folded between words to the width of the console: the terminal, or WIDTH columns in a file or a pipe.
     `verify` loads and runs the network, which for a torch file is to trust it; a Python file must be in `python_allow`.
     `namelist` adds groups to paste. HaloclineError if the file cannot be read or has no valid contract.
     """
-    console = console or Console()
-    console.width = max(console.width, WIDTH)
+    console = console or _console()
     data = _bytes(path)
     contract = contract_of(path)
     _print_page(console, contract, path, data)
     failures = _print_proof(console, path, python_allow) if verify else 0
     if namelist:
-        _heading(console, "namelist")
+        columns.heading(console, "namelist")
         console.print(namelist_example(contract, path, data), highlight=False, markup=False, soft_wrap=True)
     return int(failures > 0)
+
+
+def _console() -> Console:
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=WIDTH)
 
 
 def _print_proof(console: Console, path: Path, python_allow: Sequence[str]) -> int:
     from coupler.artefacts.proof import prove  # loads the engines, which a page does not need
 
     failures = 0
-    _heading(console, "verified")
+    columns.heading(console, "verified")
     for check in prove(path, python_allow):
         failures += not check.ok
         word = "[green]ok    [/]" if check.ok else "[bold red]FAILED[/]"
@@ -114,7 +119,7 @@ def _quoted(names: Sequence[str]) -> str:
 def _print_page(console: Console, contract: Contract, path: Path, data: bytes) -> None:
     title = f"[bold]{escape(contract.name)}[/] {escape(contract.version)}"
     console.print(f"{title}   {escape(path.name)}, {len(data)} bytes", highlight=False, soft_wrap=True)
-    _rows(
+    columns.rows(
         console,
         [
             ("family", contract.family),
@@ -128,18 +133,18 @@ def _print_page(console: Console, contract: Contract, path: Path, data: bytes) -
             ("pin it with", f"cn_sha256 = '{hashlib.sha256(data).hexdigest()}'"),
         ],
     )
-    _heading(console, "inputs")
-    columns = ("name", "units", "point", "levels", "fill", "valid range", "0.1 - 99.9 %", "remarks")
-    _table(console, columns, [_input_row(spec) for spec in contract.inputs])
-    _heading(console, "outputs")
-    columns = ("name", "units", "point", "levels", "kind", "bounds", "max rate", "remarks")
-    _table(console, columns, [_output_row(spec) for spec in contract.outputs])
+    columns.heading(console, "inputs")
+    names = ("name", "units", "point", "levels", "fill", "valid range", "0.1 - 99.9 %", "remarks")
+    columns.table(console, names, [_input_row(spec) for spec in contract.inputs])
+    columns.heading(console, "outputs")
+    names = ("name", "units", "point", "levels", "kind", "bounds", "max rate", "remarks")
+    columns.table(console, names, [_output_row(spec) for spec in contract.outputs])
     if contract.window is not None or contract.climatology or contract.explained:
         _print_increments(console, contract)
-    _heading(console, "network")
+    columns.heading(console, "network")
     layout = contract.level_axis if contract.stacked else "named"
     test = contract.self_test
-    _rows(
+    columns.rows(
         console,
         [
             ("radius", f"{contract.radius} cells: {2 * contract.radius} rows and columns more come in than go out"),
@@ -158,7 +163,7 @@ def _print_page(console: Console, contract: Contract, path: Path, data: bytes) -
 
 def _print_increments(console: Console, contract: Contract) -> None:
     """Window, climatology, and which part of the variance is the season's and which the state's."""
-    _heading(console, "increments" if contract.window is not None else "climatology")
+    columns.heading(console, "increments" if contract.window is not None else "climatology")
     season = contract.climatology
     window = "" if contract.window is None else f"{window_words(contract.window)} ({contract.window:g} s)"
     rows = [
@@ -170,15 +175,16 @@ def _print_increments(console: Console, contract: Contract) -> None:
         rows.append(
             ("climatology", f"mean and {terms} of a year of {season.year_days:g} days" if season.harmonics else "mean")
         )
-    _rows(console, rows)
+    columns.rows(console, rows)
     if contract.explained:
+        console.print()
         console.print("  variance explained on test data", style="dim", highlight=False)
-        columns = ("name", "climatology", "state", "together")
+        names = ("name", "climatology", "state", "together")
         percent = [
             (name, f"{100 * part.climatology:.1f} %", f"{100 * part.state:.1f} %", f"{100 * (part.climatology + part.state):.1f} %")
             for name, part in contract.explained.items()
         ]  # fmt: skip
-        _table(console, columns, percent)
+        columns.table(console, names, percent)
 
 
 def _input_row(spec: InputSpec) -> list[str]:
@@ -220,35 +226,6 @@ def _stochastic(contract: Contract) -> str:
     noise = contract.stochastic
     memory = f", {noise.memory:g} s" if noise.memory else ""
     return f"{noise.kind}, {noise.time} in time{memory}, levels {noise.levels}"
-
-
-def _heading(console: Console, text: str) -> None:
-    console.print()
-    console.print(f"[bold cyan]{text}[/]")
-
-
-def _rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    table.add_column(style="dim", no_wrap=True, min_width=14)
-    table.add_column(overflow="fold")
-    for name, text in rows:
-        if text:
-            table.add_row(name, escape(text))
-    console.print(table, crop=False, highlight=False)
-
-
-def _table(console: Console, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    if not rows:
-        console.print("  none")
-        return
-    # A file or a pipe gets columns and no lines; columns that are empty for every field are left out.
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, padding=(0, 1), pad_edge=True, show_edge=False)
-    used = [n for n, name in enumerate(names) if any(row[n] for row in rows)]
-    for n in used:
-        table.add_column(names[n], overflow="fold", no_wrap=names[n] != "remarks", style="bold" if n == 0 else "")
-    for row in rows:
-        table.add_row(*(escape(row[n]) for n in used))
-    console.print(table, crop=False, highlight=False)
 
 
 def _bytes(path: Path) -> bytes:

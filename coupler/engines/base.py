@@ -130,7 +130,8 @@ def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
     near = difflib.get_close_matches(str(name), known, n=1)
     hint = f"Did you mean '{near[0]}'?" if near else f"Found there: {', '.join(known) or 'no artefact'}."
     raise HaloclineError(
-        f"artefact '{name}' was not found. Searched: {', '.join(map(str, places)) or 'nowhere'}. {hint}"
+        f"artefact '{name}' was not found. Searched: {', '.join(map(str, dict.fromkeys(places))) or 'nowhere'}. {hint} "
+        "A file of your own: `halocline run ... --link FILE` puts it into the run folder."
     )
 
 

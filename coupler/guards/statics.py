@@ -1,4 +1,4 @@
-"""Static inputs against what the contract says of them, once, at the start: maps of this grid, values that are possible."""
+"""What a network was made for, once, at the start: maps of this grid, the year of this calendar, values that are possible."""
 
 from collections.abc import Mapping
 
@@ -8,6 +8,15 @@ from coupler.contract import Contract, InputSpec
 from coupler.errors import HaloclineError
 
 PLACES = ("mig", "mjg")  # global column and row of a cell, from 1: where a network looks up maps of its own
+
+# Mean length of the year [days] of the CF calendars.
+YEAR_DAYS = {
+    "standard": 365.2425, "gregorian": 365.2425, "proleptic_gregorian": 365.2425, "julian": 365.25,
+    "noleap": 365.0, "365_day": 365.0, "all_leap": 366.0, "366_day": 366.0, "360_day": 360.0,
+}  # fmt: skip
+SAME_YEAR = (
+    1.0  # [days]; every calendar counts from 1 January, so that years this near differ by a day of phase at most
+)
 
 
 def grid_problem(network: str, contract: Contract, fields: Mapping[str, str], nx: int, ny: int) -> str:
@@ -29,6 +38,22 @@ def grid_problem(network: str, contract: Contract, fields: Mapping[str, str], nx
     return (
         f"network '{network}' was made for a grid of {sizes}: it holds maps that are looked up by column and row (valid range of "
         f"{names}). The ocean's grid is {nx} x {ny}. Use a network that was made on this grid, or one without maps."
+    )
+
+
+def year_problem(network: str, contract: Contract, calendar: str) -> str:
+    """A sentence where the network's climatology is of another year than that of the ocean's CF calendar; else ''.
+
+    The climatology is looked up by the day of the year: a year of 360 days in a calendar of 365 ends 5 days too early, with a
+    jump at its end. One without harmonics is the same on every day, and a calendar that is not known is none of ours.
+    """
+    made, year = contract.climatology, YEAR_DAYS.get(calendar.lower())
+    if made is None or not made.harmonics or year is None or abs(made.year_days - year) <= SAME_YEAR:
+        return ""
+    return (
+        f"network '{network}' holds a climatology of a year of {made.year_days:g} days, looked up by the day of the year; the "
+        f"ocean's calendar '{calendar}' has a year of {year:g} days. Run the ocean with the training data's calendar, or train "
+        "the network on data of this calendar; one without harmonics (nn_harmonics = 0) fits every calendar."
     )
 
 

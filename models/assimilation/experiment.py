@@ -21,7 +21,7 @@ from models.assimilation.job import OceanJob
 from models.assimilation.observations import Network
 from models.assimilation.statistics import Statistics
 from models.campaign.runs import START
-from models.data.increment import check_place
+from models.data.store import check_place
 
 
 def run(

@@ -118,13 +118,6 @@ def backgrounds(groups: Sequence[Sequence[Path]], clock: Clock) -> list[Source]:
 
 def opened(source: Source) -> xr.Dataset:
     """The file, or those of all ranks as one, lazily. HaloclineError when the file of a rank is missing (DOMAIN_number_total)."""
-    with _file(source.paths[0]) as file:
-        total = int(getattr(file, "DOMAIN_number_total", 1))
-    if ranks.RANK.search(source.paths[0].name) and total != len(source.paths):
-        raise HaloclineError(
-            f"{source.name} is of {total} ranks, of {len(source.paths)} there is a file.\n"
-            "  Without the others their cells would count as land. Bring the missing files, or leave this window out."
-        )
     return ranks.joined(source.paths, without=SCALARS)
 
 

@@ -15,11 +15,8 @@ import cftime
 import numpy as np
 
 from coupler.errors import HaloclineError
+from coupler.guards.statics import YEAR_DAYS
 
-YEAR_DAYS = {
-    "standard": 365.2425, "gregorian": 365.2425, "proleptic_gregorian": 365.2425, "julian": 365.25,
-    "noleap": 365.0, "365_day": 365.0, "all_leap": 366.0, "366_day": 366.0, "360_day": 360.0,
-}  # fmt: skip
 BLOCK = 64  # records in memory at once, of lazy values
 CONDITION = (
     1e4  # of the normal matrix (its rows are of order 1/2 to 1): beyond, the days do not determine the harmonics

@@ -32,6 +32,7 @@ def run(plan: Plan, jobs: int, console: Console) -> list[Report]:
     """Coarsen every member of the plan, with `jobs` processes. Returns the reports, which are also printed."""
     names = plan.members()
     for name in names:
+        store.check_place(plan.out / f"{name}.zarr")
         fine = ocean.read_switches(plan.truth / name)
         burst = fine["namdia", "nn_burst_d"] * fine.step if fine["namdia", "nn_burst"] else None
         for remark in plan.check_fine(fine, burst):

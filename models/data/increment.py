@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-import zarr
 
 from coupler.errors import HaloclineError
 from coupler.units import per_second
@@ -26,7 +25,6 @@ __all__ = [
     "Tendency",
     "UnitsError",
     "Writer",
-    "check_place",
     "open_increments",
     "per_second",
     "writer",
@@ -34,7 +32,6 @@ __all__ = [
 
 SUFFIX = "_inc"
 ATTRIBUTE = "increments"
-FORMAT = "halocline_format"  # attribute that every data set of models/data/store.py has
 OVERLAP = 1e-6  # windows that overlap by less than this part of a window do not
 
 
@@ -53,9 +50,8 @@ class Writer(store.Writer):
     ) -> None:
         """Window [s]: of every increment; method: 'insert', 'cycle', 'enoi', 'archive'; facts: gain, ...; may grow.
 
-        HaloclineError where `path` is something else than a data set, see `check_place`.
+        HaloclineError where `path` is something else than a data set, see `store.check_place`.
         """
-        check_place(path)
         super().__init__(path, time, static, provenance)
         self.window = checked_window(window, str(path))
         self.facts = {"window": self.window, "method": method, **facts}
@@ -88,21 +84,6 @@ class Writer(store.Writer):
 
 
 writer = Writer
-
-
-def check_place(path: Path) -> None:
-    """HaloclineError where PATH is there and is no data set: writing one replaces what has its name."""
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    try:
-        kind = zarr.open_group(path, mode="r").attrs.get(FORMAT) if path.is_dir() else None
-    except (OSError, ValueError, KeyError):
-        kind = None
-    if kind is None:
-        raise HaloclineError(
-            f"{path} is there and is no data set: it would be replaced.\n"
-            "  Give a name of its own, as increments.zarr (--out, or cn_out), or move what is there."
-        )
 
 
 class Increments:

@@ -12,6 +12,7 @@ import xarray as xr
 import zarr
 
 from coupler.errors import HaloclineError
+from models.data import store
 
 LEAST = 4  # no ocean compresses better than this (half land, the rest by 2): less room is refused at once
 
@@ -34,6 +35,7 @@ class Blocks:
     def __init__(
         self, path: Path, sizes: Mapping[str, int], levels: int, layout: Mapping[str, Layout], whole: xr.Dataset
     ) -> None:
+        store.check_place(path)
         self.path, self.part = path, path.with_name(path.name + ".part")
         self.sizes, self.layout, self.whole = sizes, layout, whole
         self.chunks = {"time": 1, "k": levels, "y": sizes["y"], "x": sizes["x"]}

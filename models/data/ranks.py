@@ -51,15 +51,16 @@ def opened(path: Path, without: Sequence[str] = ()) -> xr.Dataset:
 
 
 def joined(paths: Sequence[Path], without: Sequence[str] = ()) -> xr.Dataset:
-    """One data set from the files of all ranks; halos cut off, zeros where a rank was all land and wrote nothing.
+    """One data set from the files of all ranks; halos cut off, zeros where there is only land and no rank ran.
 
     Positions count from 1, the first dimension is x: DOMAIN_position_first, _last, DOMAIN_halo_size_start, _end,
     DOMAIN_size_global. Variables of `without` are not read.
-    HaloclineError for attributes that are missing, and for parts that overlap or are no box grid.
+    HaloclineError for the file of a rank that is missing, attributes that are missing, and parts that overlap or are no box grid.
     """
     parts = [opened(path, without) for path in paths]
     if len(parts) == 1 and _whole(parts[0]):
         return parts[0]
+    _complete(parts, paths)
     cut = [_interior(part, path) for part, path in zip(parts, paths, strict=True)]
     nx, ny = (int(size) for size in np.atleast_1d(parts[0].attrs["DOMAIN_size_global"]))
     columns = _edges([box[2:] for _, box in cut], nx, "x", paths[0])
@@ -90,6 +91,26 @@ def _tile(part: xr.Variable | None, shape: tuple[int, ...], dtype: np.dtype) -> 
 def _whole(dataset: xr.Dataset) -> bool:
     size = [np.atleast_1d(dataset.attrs.get(f"DOMAIN_size_{kind}", 0)).tolist() for kind in ("local", "global")]
     return size[0] == size[1]
+
+
+def _complete(parts: Sequence[xr.Dataset], paths: Sequence[Path]) -> None:
+    """HaloclineError unless there are as many files as DOMAIN_number_total says; files without it are taken as they are.
+
+    NEMO writes its jpnij there (iom_nf90.F90): the ranks that run. Land that no rank was given is not counted, and no file.
+    """
+    for part, path in zip(parts, paths, strict=True):
+        total = int(part.attrs.get("DOMAIN_number_total", len(paths)))
+        if total == len(paths):
+            continue
+        told = path.parent / RANK.sub(".nc", path.name)
+        there = {int(found[1]) for one in paths if (found := RANK.search(one.name))}
+        gone = [f"{rank:04d}" for rank in range(total) if rank not in there]
+        lost = f"; there is none of rank {', '.join(gone[:8])}{', ...' if len(gone) > 8 else ''}" if gone else ""
+        raise HaloclineError(
+            f"{told} is of {total} ranks, of {len(paths)} there is a file{lost} (DOMAIN_number_total of {path.name}).\n"
+            "  Cells without a file would count as land. Bring the missing files, or leave these out; files of another run in "
+            "the folder count, too."
+        )
 
 
 def _interior(part: xr.Dataset, path: Path) -> tuple[xr.Dataset, tuple[int, int, int, int]]:

@@ -151,7 +151,8 @@ def _by_years(
     if length < (sum(years) - SHORT) * year:
         raise HaloclineError(
             f"the record is too short for the split: {length / year:.4g} years of {year_days:g} days, nn_train + nn_val + nn_test "
-            f"is {sum(years)}.\n  {settings.where('nn_train')}. Ask for fewer years, or make a longer record."
+            f"is {sum(years)}.\n  {settings.where('nn_train')}. Of the last year a tenth may be missing, no more. "
+            "Ask for fewer years, or make a longer record."
         )
     edges, end = [], 0.0
     for count in years:
@@ -179,7 +180,10 @@ def _measured_gap(steps: np.ndarray, step: float, settings: NamSplit, series: np
             f"the decorrelation time needs regular samples: steps of time are {steps.min():g} to {steps.max():g} s.\n"
             f"  {settings.where('rn_gap')}. Set it in days."
         )
-    return decorrelation_time(series) * step
+    try:
+        return decorrelation_time(series) * step
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {settings.where('rn_gap')}.") from None
 
 
 def regions(settings: NamSplit, ny: int, nx: int, wet: np.ndarray | None = None) -> np.ndarray:

@@ -69,7 +69,11 @@ class Writer:
     """
 
     def __init__(self, path: Path, time: dict[str, str], static: dict[str, Any], provenance: dict[str, Any]) -> None:
-        """time: CF attributes of the time axis; static: name to (dims, values, attributes)."""
+        """time: CF attributes of the time axis; static: name to (dims, values, attributes).
+
+        HaloclineError where `path` is something else than a data set, see `check_place`.
+        """
+        check_place(path)
         self.path, self._part, self._time, self._began = path, path.with_name(path.name + ".part"), time, False
         self._static, self._provenance = static, provenance
 
@@ -110,6 +114,32 @@ class Writer:
         if self.path.exists():
             shutil.rmtree(self.path)
         self._part.rename(self.path)
+
+
+def check_place(path: Path) -> None:
+    """HaloclineError where PATH is there and is no data set, or PATH.part no zarr group: writing one replaces both."""
+    part = path.with_name(path.name + ".part")
+    if not _vacant(path) and not _is_data_set(path):
+        taken = path
+    elif not _vacant(part) and not (part / "zarr.json").is_file():
+        taken = part
+    else:
+        return
+    raise HaloclineError(
+        f"{taken} is there and is no data set: it would be replaced.\n"
+        "  Give a name of its own, as increments.zarr (--out, or cn_out), or move what is there."
+    )
+
+
+def _vacant(path: Path) -> bool:
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
+
+
+def _is_data_set(path: Path) -> bool:
+    try:
+        return path.is_dir() and "halocline_format" in zarr.open_group(path, mode="r").attrs
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def records(shape: tuple[int, ...]) -> int:

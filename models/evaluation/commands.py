@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 def evaluate(
     runs: Annotated[list[Path], typer.Argument(help="run folders, data sets (.zarr) or saved climates (.npz)")],
     truth: Annotated[list[Path], typer.Option(help="coarsened truth; a second, independent one gives the noise floor")],
-    baseline: Annotated[Path | None, typer.Option(help="run without closure, for the similarity scores")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(help="run without closure: a row of its own, and similarity scores")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="folder for scores.json, scores.csv, figures, climates")] = None,
     cfg: Annotated[Path | None, typer.Option(help="folder or file with &nameval; default: its defaults")] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON in place of the tables")] = False,
@@ -51,8 +53,12 @@ def evaluate(
     def skip(path: Path) -> float:
         return switches.rn_skip if path.is_dir() and path.suffix != ".zarr" else 0.0
 
-    climates = [climate(path, name, grid, skip(path)) for path, name in zip(runs, names(runs), strict=True)]
-    base = climate(baseline, names([baseline])[0], grid, skip(baseline)) if baseline is not None else None
+    known = [path.resolve() for path in runs]
+    alone = [baseline] if baseline is not None and baseline.resolve() not in known else []
+    paths = [*runs, *alone]
+    read = [climate(path, name, grid, skip(path)) for path, name in zip(paths, names(paths), strict=True)]
+    climates = read[: len(runs)]
+    base = None if baseline is None else read[-1] if alone else climates[known.index(baseline.resolve())]
     report = Report(climates, truths, base, switches.nn_kmax, switches.nn_ktail)
     if json:
         print(report.json_text(), end="")
@@ -63,11 +69,11 @@ def evaluate(
         from models.evaluation.figures import MOST, draw_all
 
         _write(out, report)
-        for run in climates:
+        for run in read:
             run.save(out / "climates" / f"{run.name.replace('/', '_')}.npz")
         draw_all(climates, truths, out, switches.nn_kmax, switches.nn_ktail)
         figures = "maps.png, spectra.png, scores.png"
-        after = [run for run in climates if run.states and base is not None and run.name != base.name]
+        after = [run for run in climates if run.states and run is not base]
         if base is not None and base.states and after:
             bias_maps.draw([base, *after[: MOST - 1]], report.truth, out / "bias.png")
             figures += ", bias.png"

@@ -33,11 +33,19 @@ class Row:
     name: str
     scores: dict[str, float]
     climate: Climate
-    is_run: bool
+    kind: str  # truth, floor, baseline, run
+
+    @property
+    def scored(self) -> bool:
+        """A run or the baseline: no truth."""
+        return self.kind in ("run", "baseline")
 
 
 class Report:
-    """The scores of `runs` against the joint climate of `truths`, with the noise floor, and similarities with a baseline."""
+    """The scores of `runs` against the joint climate of `truths`, with the noise floor, and similarities with a baseline.
+
+    The baseline has a row of its own before the runs; where it is one of `runs` (the same object), that row is its own.
+    """
 
     def __init__(
         self,
@@ -49,11 +57,14 @@ class Report:
     ) -> None:
         self.truths, self.baseline, self.kmax, self.ktail = list(truths), baseline, kmax, ktail
         self.truth = Climate.joint(truths)
-        self.rows = [Row("truth", scores(self.truth, self.truth, None, kmax, ktail), self.truth, False)]
+        self.rows = [Row("truth", scores(self.truth, self.truth, None, kmax, ktail), self.truth, "truth")]
         for one, own in zip(truths, floor(truths, kmax, ktail), strict=False):
             own |= self._floor_similarity(one)
-            self.rows.append(Row(f"floor: {one.name}", own, one, False))
-        self.rows += [Row(run.name, scores(run, self.truth, baseline, kmax, ktail), run, True) for run in runs]
+            self.rows.append(Row(f"floor: {one.name}", own, one, "floor"))
+        first = [] if baseline is None or any(run is baseline for run in runs) else [baseline]
+        for run in (*first, *runs):
+            kind, name = ("baseline", f"baseline: {run.name}") if run is baseline else ("run", run.name)
+            self.rows.append(Row(name, scores(run, self.truth, baseline, kmax, ktail), run, kind))
 
     def _floor_similarity(self, one: Climate) -> dict[str, float]:
         """The similarity of one truth to the others, seen from the baseline: what a perfect closure would reach."""
@@ -74,13 +85,13 @@ class Report:
                 table.add_column(f"{header}\n[dim]{units}[/]", justify="right", no_wrap=True)
             for row in self.rows:
                 cells = [_cell(row.scores[key], columns[key]) for key in keys]
-                table.add_row(_name(row), *cells, style=None if row.is_run else "dim")
+                table.add_row(_name(row), *cells, style=None if row.scored else "dim")
             console.print(table)
         if self.baseline is not None:
             self._show_similarity(console, self.baseline.name)
         for row in self.rows:
             trouble = status(row.climate)
-            if row.is_run and trouble:
+            if row.scored and trouble:
                 console.print(
                     f"[bold red]{escape(row.name)}[/] is unstable: {escape(trouble)}", highlight=False, soft_wrap=True
                 )
@@ -93,7 +104,7 @@ class Report:
                 table.add_column(header, justify="right", no_wrap=True)
             for row in self.rows[1:]:
                 cells = [f"{row.scores['years']:.1f}", *(f"{row.scores[f's_{key}{k}']:.2f}" for key in SIMILAR)]
-                table.add_row(_name(row), *cells, style=None if row.is_run else "dim")
+                table.add_row(_name(row), *cells, style=None if row.scored else "dim")
             console.print(table)
 
     def _footnote(self) -> str:
@@ -114,11 +125,12 @@ class Report:
             "baseline": self.baseline.name if self.baseline else None,
             "truth": _numbers(self.rows[0].scores),
             "floor": [
-                {"name": row.climate.name, "scores": _numbers(row.scores)} for row in self.rows[1:] if not row.is_run
+                {"name": row.climate.name, "scores": _numbers(row.scores)} for row in self.rows if row.kind == "floor"
             ],
             "runs": [
                 {
-                    "name": row.name,
+                    "name": row.climate.name,
+                    "kind": row.kind,
                     "stable": row.climate.stability.stable,
                     "ended": status(row.climate),
                     **_numbers(
@@ -131,21 +143,20 @@ class Report:
                     "scores": _numbers(row.scores),
                 }
                 for row in self.rows
-                if row.is_run
+                if row.scored
             ],
         }
 
     def as_csv(self) -> str:
-        """One line for each row of the tables: name, kind (truth, floor, run), stable, and every score."""
+        """One line for each row of the tables: name, kind (truth, floor, baseline, run), stable, and every score."""
         keys = [*KEYS, *sorted({key for row in self.rows for key in row.scores} - set(KEYS))]
         text = StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["name", "kind", "stable", *keys])
-        for number, row in enumerate(self.rows):
-            kind = "run" if row.is_run else "floor" if number else "truth"
+        for row in self.rows:
             values = (row.scores.get(key, math.nan) for key in keys)
             cells = [f"{value:.6g}" if math.isfinite(value) else "" for value in values]
-            writer.writerow([row.climate.name, kind, str(row.climate.stability.stable).lower(), *cells])
+            writer.writerow([row.climate.name, row.kind, str(row.climate.stability.stable).lower(), *cells])
         return text.getvalue()
 
     def json_text(self) -> str:

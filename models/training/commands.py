@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from coupler.errors import HaloclineError
+from models.settings import NamTrain, load
 
 
 def train(
@@ -19,6 +20,7 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="begin anew: empty the run folder first")] = False,
 ) -> None:
     """Train a network; an interrupted training goes on. `torchrun --nproc_per_node=N -m coupler.cli train CFG` for N ranks."""
+    load(cfg, NamTrain)  # a mistake is told at once: what follows imports torch, 7 s
     try:
         from models.training import fit
     except ImportError as error:

@@ -97,8 +97,10 @@ def table(found: Mapping[str, list[Part]]) -> Table:
     return shown
 
 
-def section(found: Mapping[str, list[Part]], samples: Samples, seasons: Seasons) -> str:
-    """The card's words on which part is climatology and which depends on the state."""
+def section(
+    found: Mapping[str, list[Part]], samples: Samples, seasons: Seasons, coefficients: Mapping[str, float]
+) -> str:
+    """The card's words on which part is climatology and which depends on the state; coefficients: with damp_OUTPUT of ln_damp."""
     climate = seasons.climate
     season = (
         f"its mean and {climate.harmonics} harmonics of a year of {climate.year_days:g} days"
@@ -111,15 +113,26 @@ def section(found: Mapping[str, list[Part]], samples: Samples, seasons: Seasons)
         for part, lines in found.items()
         for row in lines
     )
+    factors = ", ".join(
+        f"{name.removeprefix('damp_')} {value:.3g}" for name, value in coefficients.items() if name.startswith("damp_")
+    )
+    damped = (
+        f"The state-dependent part is damped by its R2 on the validation part (`ln_damp`): {factors}.\n"
+        if factors
+        else ""
+    )
     return f"""
 ## Climatology and state
 
-Outputs are increments of one window of {climate.window / 86400:g} days in the units of the state; the coupler divides by the
-window. They are the sum of two parts: a climatology ({season}, at every cell, from {len(samples.train)} windows of the training
-part), which does not look at the ocean, and a part that depends on the state. Of the variance (about zero) of increments that
-neither has seen:
+Outputs are increments of one window of {climate.window / 86400:g} days in the units of the state, not tendencies; the coupler
+divides by the window. The state to give is that before the increment, at the analysis. Outputs are the sum of two parts: a
+climatology c ({season}, at every cell, from {len(samples.train)} windows of the training part),
+which does not look at the ocean, and a part p that depends on the state. {damped}
+Of the variance (about zero) of increments y that neither has seen: climatology is 1 - <(y - c)^2>/<y^2>, both
+1 - <(y - c - p)^2>/<y^2>, state beyond it their difference; R2 of the state part is the R2 about zero of the table above. Rows
+without a number take the levels together; rms is that of the whole increment y.
 
-| part | output | climatology | state beyond it | both | R2 of the state part | rms per window |
+| part | output | climatology | state beyond it | both | R2 of the state part | rms of y per window |
 |---|---|---|---|---|---|---|
 {rows}
 """

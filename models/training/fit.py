@@ -11,10 +11,11 @@ import xarray as xr
 from rich.console import Console
 
 from coupler.errors import HaloclineError
+from coupler.namelist import read_groups
 from coupler.settings import config_file
 from models.console import console as open_console
 from models.data import statistics, store
-from models.data.increment import open_increments
+from models.data.increment import ATTRIBUTE, open_increments
 from models.data.statistics import Statistics
 from models.families import increment, trainable
 from models.families.trainable import Trainable
@@ -27,7 +28,7 @@ from models.training.losses import Loss, tail_mean
 from models.training.module import Fit, View
 from models.training.padding import Padding
 from models.training.perturb import Amplification, Perturbation
-from models.training.samples import Samples, collect
+from models.training.samples import TARGETS, Samples, collect
 from models.training.trainer import calm, threads, trainer_of
 
 FREE = ("cn_device", "nn_threads", "cn_log", "cn_formats", "cn_out", "cn_data")  # may change when a training goes on
@@ -120,16 +121,36 @@ def seeded(train: NamTrain, seed: int) -> NamTrain:
 
 
 def read(train: NamTrain) -> dict[str, xr.Dataset]:
-    """The data sets of cn_data by name."""
+    """The data sets of cn_data by name. HaloclineError for one that is not there, or not of the kind of cn_target."""
+    found = {}
     for name in train.cn_data:
         if not Path(name).is_dir():
             raise HaloclineError(
                 f"there is no data set {name}.\n  {train.where('cn_data')}. Paths count from the folder in which the command "
                 "runs; `halocline coarsen` and `halocline assimilate` write data sets."
             )
-    if train.cn_target == "increment":
-        return {name: _surface_or_all(open_increments(Path(name)).data) for name in train.cn_data}
-    return {name: store.read(Path(name), ()) for name in train.cn_data}
+        try:
+            data = store.read(Path(name), ())
+            _check_kind(name, data, train.cn_target)
+            found[name] = data if train.cn_target != "increment" else _surface_or_all(open_increments(Path(name)).data)
+        except HaloclineError as error:
+            raise HaloclineError(f"{error}\n  {train.where('cn_data')}.") from None
+    return found
+
+
+def _check_kind(name: str, data: xr.Dataset, target: str) -> None:
+    """Increments for cn_target = 'increment', tendencies for the others."""
+    per_window, tendencies = ATTRIBUTE in data.attrs, any(key in data for made in TARGETS.values() for key in made)
+    if per_window and target != "increment":
+        raise HaloclineError(
+            f"{name} holds increments, amounts per window; cn_target = '{target}' wants tendencies, which `halocline coarsen` "
+            "makes. Train on those, or set cn_target = 'increment' and a family of increments."
+        )
+    if tendencies and not per_window and target == "increment":
+        raise HaloclineError(
+            f"{name} holds tendencies, of `halocline coarsen`; cn_target = 'increment' wants increments, which `halocline "
+            "assimilate` makes. Train on those, or choose another cn_target and its family."
+        )
 
 
 def _surface_or_all(data: xr.Dataset) -> xr.Dataset:
@@ -173,7 +194,7 @@ def padding_of(network: Trainable, samples: Samples) -> Padding:
         if spec.name not in samples.static:
             raise HaloclineError(
                 f"the network reads the static field '{spec.name}', the data set has {', '.join(samples.static)}. "
-                "Coarsen it again, or choose another family."
+                "Make the data set again, or choose another family."
             )
     order = [spec.name for spec in network.inputs]
     if [spec.static for spec in network.inputs] != sorted(spec.static for spec in network.inputs):
@@ -247,15 +268,23 @@ def _folder(cfg: Path, rundir: Path | None, overwrite: bool) -> Path:
     if folder == namelist.resolve().parent:
         raise HaloclineError(f"the run folder {folder} is the configuration itself. Give another one with --rundir.")
     if folder.exists() and any(folder.iterdir()):
-        known = (folder / "namelist_cfg").exists() or (folder / checkpoint.LAST).exists()
-        if not known:
+        if not _trained(folder):
             raise HaloclineError(
-                f"{folder} is no folder of a training (no namelist_cfg). Give another one with --rundir."
+                f"{folder} is no folder of a training (no {checkpoint.LAST}, no namelist_cfg with &namtrain): what is there "
+                "would be lost. Give another one with --rundir."
             )
         if overwrite:
             shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _trained(folder: Path) -> bool:
+    """A training has begun here; an ocean's run folder has a namelist_cfg, too."""
+    namelist = folder / "namelist_cfg"
+    return (folder / checkpoint.LAST).exists() or (
+        namelist.is_file() and any(group.name == "namtrain" for group in read_groups(namelist))
+    )
 
 
 def _recipe(train: NamTrain, parts: NamSplit, samples: Samples) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import os
 import time
 from pathlib import Path
@@ -78,22 +79,32 @@ def replace(path: Path, content: bytes) -> None:
 
 
 def draw(rows: list[dict[str, float]], path: Path) -> None:
-    """Loss of both parts (logarithmic) and R2 about zero of the validation part over epochs."""
+    """Loss of both parts (logarithmic) and R2 about zero of the validation part over epochs; R2 below -1 on logarithmic axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     left = figure.subplots()
     epochs = [row["epoch"] for row in rows]
-    left.plot(epochs, [row["loss"] for row in rows], color="0.5", label="training (with noise)")
-    left.plot(epochs, [row["val_loss"] for row in rows], color="C0", label="validation")
+    marker = "." if len(rows) < 4 else ""
+    left.plot(epochs, [row["loss"] for row in rows], color="0.5", label="training (with noise)", marker=marker)
+    left.plot(epochs, [row["val_loss"] for row in rows], color="C0", label="validation", marker=marker)
     if min(row[key] for row in rows for key in ("loss", "val_loss")) > 0:
         left.set_yscale("log")
     left.set(xlabel="epoch", ylabel="loss")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right = left.twinx()
-    right.plot(epochs, [row["val_r2"] for row in rows], color="C3", label="R2 about zero, validation")
-    right.set(ylim=(0, 1), ylabel="R2 about zero")
+    skill = [row["val_r2"] for row in rows]
+    low = min(0.0, 1.1 * min((value for value in skill if math.isfinite(value)), default=0.0))
+    right.plot(epochs, skill, color="C3", label="R2 about zero, validation", marker=marker)
+    if low < 0:
+        right.axhline(0.0, color="C3", linewidth=0.5, linestyle="--")
+    if low < -1:
+        right.set_yscale("symlog", linthresh=1.0)
+        right.yaxis.set_major_formatter("{x:g}")
+    right.set(ylim=(low, 1), ylabel="R2 about zero")
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)

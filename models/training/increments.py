@@ -4,7 +4,8 @@ Increments are per window and stay so: a network returns what assimilation would
 the training part alone, and so do all numbers that the network is scaled with.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -19,6 +20,8 @@ from models.data.statistics import HIGH, LOW, Statistics
 from models.families.increment import FIELDS_OUT, Climate
 from models.settings import NamTrain
 from models.training.samples import Samples
+
+SHOWN = ("method", "gain", "update")  # of what a data set says of its increments; notes of an archive stay there
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,14 @@ def anomalies(samples: Samples, data: Mapping[str, Increments], train: NamTrain)
         smooth = climatology.running_mean(target.numpy(), times, train.rn_lowpass, _blocks(samples, data))
         target = torch.from_numpy(smooth.astype(np.float32))
     values, length = {"increment": target.numpy()}, climatology.year_days(str(attrs.get("calendar", "standard")))
-    found = climatology.fit(values, days, length, train.nn_harmonics, samples.train)
+    with _located(train, "nn_harmonics"):
+        found = climatology.fit(values, days, length, train.nn_harmonics, samples.train)
     climate = Climate(torch.from_numpy(found.maps("increment")), length, window)
     seasons = Seasons(climate, days, _facts(data, train, climate))
     if train.nn_harmonics:
-        gain = climatology.seasonal_gain(_by_output(target, samples), times, attrs, train.nn_harmonics, samples.train)
+        fields = _by_output(target, samples)
+        with _located(train, "nn_harmonics"):
+            gain = climatology.seasonal_gain(fields, times, attrs, train.nn_harmonics, samples.train)
         seasons = replace(seasons, warning=climatology.season_warning(gain, train.nn_harmonics))
     return replace(samples, target=target - seasons.at(np.arange(len(target)))), seasons
 
@@ -115,7 +121,7 @@ def _remove_means(target: Tensor, samples: Samples, train: NamTrain) -> None:
 
 def _facts(data: Mapping[str, Increments], train: NamTrain, climate: Climate) -> dict[str, str]:
     """What the contract records of the increments."""
-    ways = {", ".join(f"{key} {value}" for key, value in one.info.items() if key != "window") for one in data.values()}
+    ways = {", ".join(f"{key} {one.info[key]}" for key in SHOWN if key in one.info) for one in data.values()}
     season = f" and {climate.harmonics} harmonics of {climate.year_days:g} days" if climate.harmonics else ""
     return {
         "window": f"{climate.window:g} s",
@@ -123,6 +129,15 @@ def _facts(data: Mapping[str, Increments], train: NamTrain, climate: Climate) ->
         "climatology": f"mean{season}, of the training part",
         "running mean": f"{train.rn_lowpass:g} days" if train.rn_lowpass else "none",
     }
+
+
+@contextmanager
+def _located(train: NamTrain, key: str) -> Iterator[None]:
+    """Errors end with the place of the switch."""
+    try:
+        yield
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {train.where(key)}.") from None
 
 
 def _by_output(target: Tensor, samples: Samples) -> dict[str, np.ndarray]:

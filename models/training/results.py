@@ -11,6 +11,7 @@ from rich.console import Console
 from coupler.settings import config_file
 from models.families.increment import State
 from models.families.trainable import Trainable
+from models.settings import NamTrain
 from models.training import artefact, explained, scores
 from models.training.history import replace
 from models.training.scores import Score
@@ -37,8 +38,22 @@ def describe(setup: "Setup", console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
-    if setup.seasons is not None and setup.seasons.warning:
-        console.print(setup.seasons.warning, highlight=False, soft_wrap=True)
+    if setup.seasons is not None:
+        for text in (setup.seasons.warning, *restore_warnings(train, setup.seasons.climate.window)):
+            if text:
+                console.print(text, highlight=False, soft_wrap=True)
+
+
+def restore_warnings(train: NamTrain, window: float) -> list[str]:
+    """Where a target per window [s] is asked to take a perturbation back more than once."""
+    pairs = (("rn_noise", "rn_restore", "noise"), ("rn_amplify", "rn_amplify_restore", "stretching"))
+    return [
+        f"warning: {key} = {time:g} s is shorter than the window of {window:g} s: the target takes the {what} back "
+        f"{window / time:.3g} times in one window (R2 of temperature was -0.88 with 3600 s and windows of 5 days).\n"
+        f"  {train.where(key)}. Set it to one window or more, or {amount} = 0."
+        for amount, key, what in pairs
+        if getattr(train, amount) > 0 and 0 < (time := getattr(train, key)) < window
+    ]
 
 
 def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console) -> None:
@@ -54,8 +69,9 @@ def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Consol
             return fitted(padding(inputs)) if fitted is not None else torch.zeros(len(inputs), *samples.wet.shape)
 
         found, more, facts = scores.scores(called, samples), "", artefact.trained_on(train, samples, recipe)
-        if train.ln_damp and found:
-            _damp(network, found["validation"])
+        target = artefact.PLAIN
+        if train.ln_damp and "validation" in found:
+            _damp(network, found["validation"], train, console)
             found = scores.scores(called, samples)
         if setup.seasons is not None:
             facts |= setup.seasons.facts
@@ -65,21 +81,36 @@ def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Consol
             parts = explained.explained(called, samples, setup.seasons)
             console.print(explained.table(parts))
             network.facts["explained"] = explained.entry(parts, samples)
-            document["explained"], more = explained.document(parts), explained.section(parts, samples, setup.seasons)
+            document["explained"] = explained.document(parts)
+            more = explained.section(parts, samples, setup.seasons, network.coefficients)
+            target = "p is the state-dependent part of the answer, y the increment less its climatology"
         out = Path(train.cn_out) if train.cn_out else folder
         files = artefact.write(network, train, setup.statistics, facts, out)
     replace(folder / "statistics.json", setup.statistics.to_json().encode())
     replace(out / "scores.json", json.dumps(document, indent=1).encode())
-    card = artefact.card(network, train, samples, facts, found, files, config_file(folder), units, more)
+    card = artefact.card(network, train, samples, facts, found, files, config_file(folder), units, more, target)
     replace(out / "README.md", card.encode())
     for path in files:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         console.print(f"{path}  {path.stat().st_size} bytes  cn_sha256 = '{digest}'", highlight=False, soft_wrap=True)
 
 
-def _damp(network: Trainable, validation: list[Score]) -> None:
-    """Multiply each output by its R2 about zero on the validation part, between 0 and 1, and note it."""
-    factors = [min(max(one.r2_zero, 0.0), 1.0) for one in validation]
+def damping(validation: list[Score]) -> list[float]:
+    """R2 about zero of each output, between 0 and 1; 0 where it is no number."""
+    return [min(one.r2_zero, 1.0) if one.r2_zero > 0 else 0.0 for one in validation]
+
+
+def _damp(network: Trainable, validation: list[Score], train: NamTrain, console: Console) -> None:
+    """Multiply each output by its factor of `damping` and note it; warn of zeros."""
+    factors = damping(validation)
     if isinstance(network.fitted, State):
+        if lost := [f"{one.output} {one.r2_zero:.3f}" for one in validation if not one.r2_zero > 0]:
+            console.print(
+                "warning: ln_damp: the state-dependent part of these outputs is damped to 0, its R2 on the validation part is not "
+                f"above 0: {', '.join(lost)}. Only the climatology is left of them.\n  {train.where('ln_damp')}. Longer records, "
+                "less noise (rn_noise) or a longer rn_restore may help; or leave them out of cn_outputs.",
+                highlight=False,
+                soft_wrap=True,
+            )
         network.fitted.damp(torch.tensor(factors))
         network.coefficients |= {f"damp_{one.output}": value for one, value in zip(validation, factors, strict=True)}

@@ -25,6 +25,7 @@ MAKERS = {
     False: "A target needs a truth with ln_burst = .true. and ln_target or ln_advective in &namcoarsen.",
     True: "`halocline assimilate` writes increments of the fields in cn_fields (&namassim): correct others, or make it again.",
 }
+REMAKE = {False: "Coarsen it again.", True: "Make it again with `halocline assimilate`, without such windows."}
 SERIES = 64  # wet points whose layer thickness tells the decorrelation time
 
 
@@ -110,7 +111,7 @@ def collect(datasets: Mapping[str, xr.Dataset], train: NamTrain, parts: NamSplit
     masks = {point: first[mask].values != 0 for mask, point in POINTS.items()}
     wet = {variable: masks[points[variable]][: blocks[variable][0].shape[1]] for variable in fields}
     for variable in fields:
-        _finite(datasets, variable, blocks[variable], wet[variable])
+        _finite(datasets, variable, blocks[variable], wet[variable], train)
     surface = masks["T"].any(axis=0)
     held = splits.regions(parts, surface.shape[0], surface.shape[1], surface)
     cut, others, gap = _split(datasets, parts, blocks, surface)
@@ -194,17 +195,20 @@ def _check(name: str, data: xr.Dataset, fields: Sequence[str], first: xr.Dataset
                 "training share their land."
             )
         if not data[mask].values.any():
-            raise HaloclineError(f"data set {name} is all land: {mask} is zero everywhere. Coarsen it again.")
+            raise HaloclineError(f"data set {name} is all land: {mask} is zero everywhere. Make it again.")
 
 
-def _finite(datasets: Mapping[str, xr.Dataset], variable: str, blocks: list[np.ndarray], wet: np.ndarray) -> None:
+def _finite(
+    datasets: Mapping[str, xr.Dataset], variable: str, blocks: list[np.ndarray], wet: np.ndarray, train: NamTrain
+) -> None:
     for name, values in zip(datasets, blocks, strict=True):
         good = np.isfinite(values) | ~wet
         if not good.all():
             t, k, j, i = np.argwhere(~good)[0]
             raise HaloclineError(
                 f"data set {name}: {variable} is {values[t, k, j, i]} in the ocean, at sample {t + 1} of {len(values)}, level "
-                f"{k + 1}, cell (i, j) = ({i + 1}, {j + 1}); {int((~good).sum())} such values in all. Coarsen it again."
+                f"{k + 1}, cell (i, j) = ({i + 1}, {j + 1}); {int((~good).sum())} such values in all.\n"
+                f"  {train.where('cn_data')}. {REMAKE[train.cn_target == 'increment']}"
             )
         values[:, ~wet] = 0.0  # what lies under land must not matter
 

@@ -7,6 +7,7 @@ from my_nets import document, onnx_net, write
 from rich.console import Console
 from test_increment import WINDOW, bias
 
+from coupler.artefacts import columns
 from coupler.artefacts.attach import attach
 from coupler.artefacts.page import inspect
 from coupler.engines.base import read_contract
@@ -44,8 +45,8 @@ def test_the_page_shows_window_and_climatology(tmp_path):
     assert "window" not in plain.getvalue() and "increment" not in plain.getvalue()
 
 
-def test_a_narrow_page_keeps_its_last_column(tmp_path):
-    """Eight columns in 80 characters: which input is static must still be there."""
+def test_a_narrow_page_folds_between_words(tmp_path, monkeypatch):
+    """Eight columns in 80 characters: no line is longer, no word is broken; the twin that may break words breaks some."""
     told = bias().model_dump(mode="json", exclude_none=True)
     told["self_test"] = None
     for spec in told["inputs"]:
@@ -57,7 +58,13 @@ def test_a_narrow_page_keeps_its_last_column(tmp_path):
     path.write_text(f"CONTRACT = {told!r}\n")
     text = io.StringIO()
     inspect(path, console=Console(file=text, width=80))
-    assert "static, sea_binary_mask" in text.getvalue()
+    words = ("sea_binary_mask", "-0.482684", "3.27818", "static,")
+    body = text.getvalue().split("inputs\n")[1]
+    assert max(map(len, body.splitlines())) <= 80 and set(words) <= set(body.split())
+    monkeypatch.setattr(columns, "widths", lambda cells, room: [7] * len(cells))
+    text = io.StringIO()
+    inspect(path, console=Console(file=text, width=80))
+    assert not set(words) <= set(text.getvalue().split())
 
 
 def test_attach_takes_the_new_entries(tmp_path):

@@ -456,6 +456,33 @@ def test_bad_numbers_do_not_enter_a_data_set(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def one_record(path):
+    with store.Writer(path, {}, {}, {}) as writer:
+        writer.append(np.zeros(1), {"u": np.ones((1, 2, 3, 3))})
+
+
+@pytest.mark.parametrize("name", ["mine", "mine.part"])
+def test_what_is_no_data_set_is_not_replaced(name, tmp_path, monkeypatch):
+    """A folder of the user's, under the name or under that of the part; data sets, and parts that were killed, are replaced."""
+    place = tmp_path / "mine"
+    one_record(place)
+    place.rename(tmp_path / "mine.part")
+    one_record(place)
+    one_record(place)
+    shutil.rmtree(tmp_path / name, ignore_errors=True)
+    (tmp_path / name).mkdir()
+    one_record(place)  # an empty folder is no loss
+    shutil.rmtree(tmp_path / name, ignore_errors=True)
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "thesis.tex").write_text("all of it")
+    with pytest.raises(HaloclineError, match=f"{name} is there and is no data set: it would be replaced"):
+        one_record(place)
+    assert (tmp_path / name / "thesis.tex").exists()
+    monkeypatch.setattr(store, "check_place", lambda path: None)  # the twin that does not look
+    one_record(place)
+    assert not (tmp_path / name / "thesis.tex").exists()
+
+
 def test_processes_end_with_the_one_that_was_killed():
     program = (
         "import os, signal; from models.data import parts; pool = parts.pool(1); "

@@ -14,7 +14,7 @@ import xarray as xr
 import zarr
 
 from coupler.errors import HaloclineError
-from models.data import cgrid, store
+from models.data import cgrid, ranks, store
 from models.data.large import Blocks, Layout
 from models.data.mesh import read_mesh
 from models.data.nemo import open_nemo
@@ -172,7 +172,7 @@ def test_masks_are_made_from_the_bottom_level(run, tmp_path):
 
 
 def split_ranks(dataset: xr.Dataset, folder: Path, stem: str, cuts=(6, 9), halo: int = 1, skip: int = -1) -> None:
-    """Four files, one per rank, with halos and DOMAIN attributes as IOIPSL writes them."""
+    """Four files, one per rank, with halos and DOMAIN attributes as NEMO writes them; `skip`: one of land, which does not run."""
     ny, nx = dataset.sizes["y"], dataset.sizes["x"]
     rank = 0
     for j0, j1 in ((0, cuts[0]), (cuts[0], ny)):
@@ -180,7 +180,7 @@ def split_ranks(dataset: xr.Dataset, folder: Path, stem: str, cuts=(6, 9), halo:
             low, high = (halo if i0 else 0, halo if j0 else 0), (halo if i1 < nx else 0, halo if j1 < ny else 0)
             part = dataset.isel(y=slice(j0 - low[1], j1 + high[1]), x=slice(i0 - low[0], i1 + high[0]))
             part.attrs = {
-                "DOMAIN_number_total": 4,
+                "DOMAIN_number_total": 4 - (skip >= 0),  # NEMO's jpnij
                 "DOMAIN_number": rank,
                 "DOMAIN_size_global": [nx, ny],
                 "DOMAIN_size_local": [part.sizes["x"], part.sizes["y"]],
@@ -214,6 +214,42 @@ def test_a_rank_of_land_may_be_absent(run, tmp_path):
     (tmp_path / "mesh_mask.nc").unlink()
     split_ranks(dataset, tmp_path, "mesh_mask", skip=3)
     assert np.array_equal(read_mesh(tmp_path / "mesh_mask.nc").tmask.values, run.mesh["tmask"])
+
+
+def test_the_file_of_a_rank_is_missed(run, tmp_path):
+    """Of the mesh and of the output; a file too many is another run's."""
+    for file in sorted(tmp_path.glob("*.nc")):
+        dataset = xr.load_dataset(file, decode_times=False)
+        file.unlink()
+        split_ranks(dataset, tmp_path, file.stem)
+    mesh = read_mesh(tmp_path / "mesh_mask.nc")
+    lost = tmp_path / "RUN_grid_U_0002.nc"
+    kept = lost.read_bytes()
+    lost.unlink()
+    with pytest.raises(
+        HaloclineError, match=r"RUN_grid_U.nc is of 4 ranks, of 3 there is a file; there is none of rank 0002"
+    ):
+        open_nemo(tmp_path, ["*grid*"], mesh, {})
+    lost.write_bytes(kept)
+    assert_same_fields(open_nemo(tmp_path, ["*grid*"], mesh, {}), run)
+    shutil.copy(lost, tmp_path / "RUN_grid_U_0004.nc")
+    with pytest.raises(HaloclineError, match="is of 4 ranks, of 5 there is a file"):
+        open_nemo(tmp_path, ["*grid*"], mesh, {})
+    (tmp_path / "mesh_mask_0000.nc").unlink()
+    with pytest.raises(HaloclineError, match=r"mesh_mask.nc is of 4 ranks, of 3"):
+        read_mesh(tmp_path / "mesh_mask.nc")
+
+
+def test_unchecked_ranks_would_be_land(run, tmp_path, monkeypatch):
+    """The broken twin of the test before: zeros where a rank's water was, and no word."""
+    monkeypatch.setattr(ranks, "_complete", lambda parts, paths: None)
+    path = tmp_path / "RUN_grid_U.nc"
+    dataset = xr.load_dataset(path, decode_times=False)
+    path.unlink()
+    split_ranks(dataset, tmp_path, path.stem)
+    (tmp_path / "RUN_grid_U_0002.nc").unlink()
+    found = open_nemo(tmp_path, ["*grid*"], read_mesh(tmp_path / "mesh_mask.nc"), {})
+    assert (found.u.values[..., 6:, :9] == 0).all() and run.fields["u"][..., 6:, :9].any()
 
 
 def test_ranks_that_cannot_be_placed_end_in_words(run, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 import typer
@@ -9,7 +10,8 @@ from matplotlib.image import imread
 from typer.testing import CliRunner
 
 from coupler.errors import HaloclineError
-from models.evaluation.climate import Climate
+from models.evaluation import climate
+from models.evaluation.climate import Climate, climate_of
 from models.evaluation.commands import evaluate, names
 from models.evaluation.mesh import Mesh
 from models.evaluation.scores import KEYS
@@ -90,11 +92,40 @@ def test_files_and_figures(place, truths, tmp_path):
     assert len(found["floor"]) == 2
     rows = list(csv.DictReader((out / "scores.csv").open()))
     assert [(row["name"], row["kind"]) for row in rows] == [
-        ("truth", "truth"), ("truth_a", "floor"), ("truth_b", "floor"), ("good", "run"), ("hopeless", "run"),
+        ("truth", "truth"), ("truth_a", "floor"), ("truth_b", "floor"), ("good", "baseline"), ("hopeless", "run"),
     ]  # fmt: skip
     assert float(rows[3]["eke1"]) == pytest.approx(found["runs"][0]["scores"]["eke1"], rel=1e-5)
     again = json.loads(run(out / "climates" / "good.npz", *truths, "--json").stdout)
     assert again["runs"][0]["scores"]["eke1"] == pytest.approx(found["runs"][0]["scores"]["eke1"], rel=1e-5)
+
+
+def test_the_baseline_has_a_row(place, truths, monkeypatch):
+    """Before the runs, scored once, also where it is a RUN by another path; without it there is none."""
+    read = []
+    monkeypatch.setattr(climate, "climate_of", lambda path, *rest: read.append(path.name) or climate_of(path, *rest))
+    result = run(place / "blown", *truths, "--baseline", place / "good")
+    tables = result.output.split("similarity")
+    assert len(tables) == 3 and all("baseline: good" in part for part in tables), result.output
+    assert tables[0].index("baseline: good") < tables[0].index("blown unstable")
+    found = json.loads(run(place / "blown", *truths, "--baseline", place / "good", "--json").stdout)
+    assert [(one["name"], one["kind"]) for one in found["runs"]] == [("good", "baseline"), ("blown", "run")]
+    assert found["runs"][0]["scores"]["s_ke1"] == 0
+    assert found["runs"][0]["scores"]["eke1"] == pytest.approx(
+        json.loads(run(place / "good", *truths, "--json").stdout)["runs"][0]["scores"]["eke1"]
+    )
+    read.clear()
+    again = run(place / "blown", place / "good", *truths, "--baseline", place / "blown" / ".." / "good", "--json")
+    assert read.count("good") == 1
+    assert [(one["name"], one["kind"]) for one in json.loads(again.stdout)["runs"]] == [
+        ("blown", "run"), ("good", "baseline"),
+    ]  # fmt: skip
+    assert "baseline" not in run(place / "blown", *truths).output
+
+
+def test_a_baseline_of_the_same_name_is_told_apart(place, truths, tmp_path):
+    shutil.copytree(place / "blown", tmp_path / "good")
+    found = json.loads(run(place / "good", *truths, "--baseline", tmp_path / "good", "--json").stdout)
+    assert [one["name"] for one in found["runs"]] == [f"{tmp_path.name}/good", f"{place.name}/good"]
 
 
 def test_json_is_the_only_output(place, truths):

@@ -3,7 +3,11 @@
 import csv
 import hashlib
 import json
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -22,6 +26,7 @@ from models.training.module import Fit
 from tests.training.synthetic import configuration, dataset, write
 
 QUIET = Console(quiet=True)
+ROOT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
 EPOCHS = 12
 
 
@@ -137,6 +142,37 @@ def test_a_folder_of_something_else_is_left_alone(place, tmp_path):
     with pytest.raises(HaloclineError, match="no folder of a training"):
         fit(place / "other", tmp_path, overwrite=True, console=QUIET)
     assert (tmp_path / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_ocean_s_run_folder_is_left_alone(place, tmp_path, overwrite):
+    """It has a namelist_cfg, too; with &namtrain in it, the twin, the folder is a training's."""
+    cfg, ocean = configuration(place / "ocean", place / "data.zarr", 1, "cn_formats = ''"), tmp_path / "run"
+    ocean.mkdir()
+    (ocean / "namelist_cfg").write_text("&namdom\n   rn_Dt = 3200.\n/\n")
+    (ocean / "restart.nc").write_text("years of work")
+    with pytest.raises(HaloclineError, match="no folder of a training(.|\n)*--rundir"):
+        fit(cfg, ocean, overwrite=overwrite, console=QUIET)
+    assert sorted(path.name for path in ocean.iterdir()) == ["namelist_cfg", "restart.nc"]
+    (ocean / "namelist_cfg").write_text((cfg / "namelist_cfg").read_text())
+    fit(cfg, ocean, overwrite=overwrite, console=QUIET)
+    assert (ocean / checkpoint.LAST).exists() and (ocean / "restart.nc").exists() is not overwrite
+
+
+def test_a_folder_that_is_not_there_is_named_before_torch_is_read(place, tmp_path):
+    """The command's process has not imported torch when it says so; the twin with a namelist has."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom models.training.commands import train\n"
+        "try:\n    train(Path(sys.argv[1]))\nexcept Exception as error:\n    print(error)\nprint('torch' in sys.modules)"
+    )
+
+    def said(cfg):
+        command = [sys.executable, "-c", code, str(cfg)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=True, env=ROOT).stdout
+
+    missing = said(tmp_path / "nothing")
+    assert "nothing" in missing and missing.endswith("False\n")
+    assert said(configuration(tmp_path / "cfg", tmp_path / "no.zarr")).endswith("True\n")
 
 
 def test_a_broken_checkpoint_is_named(place, tmp_path):

@@ -94,3 +94,17 @@ def test_a_run_says_what_its_guards_did():
     (line,) = interventions(end)
     assert line.startswith("guards of network 'gz21' acted: du.range 3, dv.finite 1 cells")
     assert interventions({"coupler": {}}) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "hinted"),
+    [
+        ("file 'restart.nc' does not exist.\n  It was named by namelist_cfg line 3.", True),
+        ("file '/data/restart.nc' does not exist.", False),
+        ("file 'restart.nc' cannot be read: NetCDF: Unknown file format.", False),
+    ],
+)
+def test_a_file_that_the_run_folder_lacks_may_be_linked(tmp_path, cause, hinted):
+    (tmp_path / "halocline.abort").write_text(cause)
+    words = launch._why(launch.Job(tmp_path, [], {}, True), tmp_path / "run.log", 1)
+    assert words.startswith(cause) and ("--link FILE" in words) is hinted

@@ -6,7 +6,9 @@ import pytest
 from coupler.contract import Contract, InputSpec
 from coupler.errors import HaloclineError
 from coupler.guards import statics
-from coupler.guards.statics import check_range, grid_problem
+from coupler.guards.statics import check_range, grid_problem, year_problem
+from coupler.specs import Climatology
+from coupler.swap import check_swap
 
 FIELDS = {"mig": "mig", "row": "mjg", "u": "u"}
 
@@ -48,6 +50,40 @@ def test_networks_without_maps_run_on_any_grid():
     plain = told.model_copy(update={"inputs": told.inputs[2:]})
     loose = told.model_copy(update={"inputs": tuple(s.model_copy(update={"valid_range": None}) for s in told.inputs)})
     assert grid_problem("bias", plain, FIELDS, 7, 9) == grid_problem("bias", loose, FIELDS, 7, 9) == ""
+
+
+def seasonal(year=360.0, harmonics=2):
+    return mapped().model_copy(update={"climatology": Climatology(harmonics=harmonics, year_days=year)})
+
+
+@pytest.mark.parametrize(
+    ("year", "calendar"),
+    [(360.0, "360_day"), (365.0, "noleap"), (365.2425, "standard"), (365.25, "gregorian"), (365.0, "standard")],
+)
+def test_a_climatology_of_the_same_year_is_accepted(year, calendar):
+    assert year_problem("bias", seasonal(year), calendar) == ""
+
+
+@pytest.mark.parametrize(
+    ("year", "calendar", "ours"), [(360.0, "noleap", "365"), (360.0, "standard", "365.2"), (365.25, "360_day", "360")]
+)
+def test_a_climatology_of_another_year_is_refused_in_words(year, calendar, ours, monkeypatch):
+    words = year_problem("bias", seasonal(year), calendar)
+    assert (
+        f"a year of {year:g} days" in words
+        and f"'{calendar}' has a year of {ours}" in words
+        and "nn_harmonics" in words
+    )
+    assert year_problem("bias", seasonal(year, harmonics=0), calendar) == ""  # every day the same
+    assert year_problem("bias", mapped(), calendar) == ""
+    monkeypatch.setattr(statics, "SAME_YEAR", 10.0)  # the twin to which every year is the same
+    assert year_problem("bias", seasonal(year), calendar) == ""
+
+
+def test_a_climatology_of_another_year_is_not_swapped_in():
+    check_swap("bias", seasonal(365.0), seasonal(365.25))
+    with pytest.raises(HaloclineError, match="the years of their climatologies differ"):
+        check_swap("bias", seasonal(365.0), seasonal(360.0))
 
 
 def static(**changes):
