@@ -1,11 +1,7 @@
 """A twin experiment from its namelist to its data set and its tables."""
 
 import json
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 
@@ -22,6 +18,7 @@ from models.assimilation.observations import Network
 from models.assimilation.statistics import Statistics
 from models.campaign.runs import START
 from models.data.store import check_place
+from models.ended import ended_by_sigterm
 
 
 def run(
@@ -42,7 +39,7 @@ def run(
         check_place(named)
     job = twin.prepare(plan, ocean_ranks, coupler_ranks, rundir, ocean, overwrite)
     path = named.resolve() if named is not None else job.rundir / "increments.zarr"
-    with _ended_by_sigterm(), OceanJob(job) as running:
+    with ended_by_sigterm(), OceanJob(job) as running:
         errors = cycle.run(plan, running, method, path, _files(cfg, job, ocean), console)
     console.print(errors.table(plan.group.cn_method != "insert"))
     if isinstance(method, Interpolation):
@@ -104,17 +101,3 @@ def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends as Ctrl-C does: the ocean is ended, too."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

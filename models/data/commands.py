@@ -1,17 +1,14 @@
 """The commands `halocline truth` and `halocline coarsen`."""
 
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from coupler.errors import HaloclineError
 from models.console import console as open_console
+from models.ended import ended_by_sigterm
 
 if TYPE_CHECKING:
     from models.settings import NamCoarsen
@@ -37,7 +34,7 @@ def truth(
 
     console = open_console()
     place = out if out is not None else Path("runs") / config_file(cfg).resolve().parent.name
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         plan = None if coarsen is None else plans.load(coarsen, place, None)
         members = fine.run(cfg, place, _cores(jobs), plan, console)
         if plan is not None:
@@ -63,7 +60,7 @@ def coarsen(
     if group is not None and group.cn_source == "nemo":
         _coarsen_nemo(cfg, group, truth, out)
         return
-    with _ended_by_sigterm():
+    with ended_by_sigterm():
         plan = plans.load(cfg, truth, out)
         coarsening.run(plan, _cores(jobs), console)
     console.print(f"data sets in {plan.out}", highlight=False)
@@ -86,17 +83,3 @@ def _coarsen_nemo(cfg: Path, group: "NamCoarsen", truth: Path | None, out: Path 
 
 def _cores(jobs: int) -> int:
     return jobs or len(os.sched_getaffinity(0))
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends as Ctrl-C does: what was started is ended, too."""
-
-    def end(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
