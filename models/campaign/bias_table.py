@@ -14,7 +14,7 @@ from rich.table import Table
 from models.campaign import bias_judge
 from models.campaign.bias_judge import CUT, MEANS, MOMENTS, Verdict
 from models.campaign.bias_rows import CLOSURE, FREE, Twin
-from models.campaign.table import line
+from models.campaign.table import keep, line
 from models.campaign.truth import Truth
 from models.evaluation.scores import COLUMNS, KEYS
 
@@ -246,12 +246,9 @@ def write(folder: Path, name: str, tables: Sequence[Mapping[str, Any]], facts: M
     """NAME.json, NAME.csv and NAME.md in a folder, each written aside and renamed."""
     document = {**facts, "twins": {found["twin"]: found for found in tables}}
     page = "\n".join(markdown(found) for found in tables)
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in {
+    texts = {
         "json": json.dumps(document, indent=1) + "\n",
         "csv": comma_separated(tables),
         "md": f"{facts['title']}\n\n`{facts['command']}`\n\n{page}",
-    }.items():
-        part = folder / f"{name}.{suffix}.part"
-        part.write_text(text, encoding="utf-8")
-        part.replace(folder / f"{name}.{suffix}")
+    }
+    keep(folder, name, texts)

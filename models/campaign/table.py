@@ -150,12 +150,18 @@ def write(
     """NAME.json, NAME.csv and NAME.md in a folder, each written aside and renamed."""
     document = {**facts, "rule": judge.RULE, "winds": {found["wind"]: found for found in tables}, "cost": costs}
     page = "\n".join([*(markdown(found) for found in tables), cost_markdown(costs) if costs else ""])
-    folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in {
+    texts = {
         "json": json.dumps(document, indent=1) + "\n",
         "csv": comma_separated(tables),
         "md": f"{facts['title']}\n\n`{facts['command']}`\n\n{page}",
-    }.items():
+    }
+    keep(folder, name, texts)
+
+
+def keep(folder: Path, name: str, texts: Mapping[str, str]) -> None:
+    """NAME.SUFFIX for each suffix and its text, written aside and renamed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, text in texts.items():
         part = folder / f"{name}.{suffix}.part"
         part.write_text(text, encoding="utf-8")
         part.replace(folder / f"{name}.{suffix}")
