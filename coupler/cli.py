@@ -89,6 +89,32 @@ def run(
 
 
 @app.command()
+def check(
+    cfg: Cfg,
+    ocean_ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the ocean")] = 1,
+    coupler_ranks: Annotated[int, typer.Option(min=1, help="MPI ranks of the coupler")] = 1,
+    ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
+    link: Annotated[list[Path] | None, typer.Option(help="file that the run links, too (repeat)")] = None,
+    transport: Annotated[str | None, typer.Option(help="mpi or oasis, in place of cn_transport")] = None,
+    json: Annotated[bool, typer.Option("--json", help="print a JSON document in place of the page")] = False,
+    calibrate: Annotated[bool, typer.Option(help="time networks and ocean for two seconds")] = True,
+) -> None:
+    """Prove a configuration without running it: one page, errors first; exit code 1 where a start would stop."""
+    from coupler import check as checking
+    from coupler.check_document import document
+    from coupler.check_page import show
+
+    found = document(checking.check(cfg, ocean_ranks, coupler_ranks, ocean, link or [], transport, calibrate))
+    if json:
+        import json as format_
+
+        print(format_.dumps(found, indent=1))
+    else:
+        show(found, Console())
+    raise typer.Exit(int(not found["ok"]))
+
+
+@app.command()
 def namcouple(
     cfg: Cfg,
     ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
@@ -190,13 +216,17 @@ def pyoasis(path: Annotated[bool, typer.Option("--path", help="print the folder 
 
 
 @app.command()
-def reference() -> None:
+def reference(
+    markdown: Annotated[bool, typer.Option("--markdown", help="print a page of the documentation instead")] = False,
+) -> None:
     """Print every switch with its default, as a namelist: the coupler's, and those of other installed packages."""
     from coupler import settings
+    from coupler.reference import page
 
-    print(settings.reference_text(), end="")
-    for extension in entry_points(group="halocline.reference"):
-        print(extension.load()(), end="")
+    text = settings.reference_text() + "".join(
+        extension.load()() for extension in entry_points(group="halocline.reference")
+    )
+    print(page(text) if markdown else text, end="")
 
 
 def main() -> None:

@@ -100,20 +100,8 @@ def prepare(
         if not (rundir / "namelist_cfg").exists():
             raise HaloclineError(f"{rundir} does not look like a run folder (no namelist_cfg); it is not emptied.")
         shutil.rmtree(rundir)
-    rundir.mkdir(parents=True, exist_ok=True)
-    if cfg.is_dir():
-        for path in sorted(cfg.iterdir()):
-            if path.name != "namelist_cfg" and path.is_file():
-                (rundir / path.name).symlink_to(path.resolve())
-    (rundir / "namelist_cfg").write_text(_with_transport(namelist, transport), encoding="utf-8")
+    fill(rundir, cfg, link, transport)
     table_of_switches = settings.load(rundir)
-    shared = REPOSITORY / "namelists" / "namelist_ref"
-    if not (rundir / "namelist_ref").exists() and shared.exists():
-        shutil.copyfile(shared, rundir / "namelist_ref")
-    for path in link:
-        target = rundir / path.name
-        target.unlink(missing_ok=True)
-        target.symlink_to(path.resolve())
     environment = {key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()}
     environment["HALOCLINE_TIMEOUT_START"] = f"{table_of_switches.namcpl.rn_timeout_start:g}"
     if over_oasis:
@@ -125,6 +113,24 @@ def prepare(
         write(table_of_switches, describe(program, rundir, environment), namcouple)
     command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
     return Job(rundir, command, environment, coupler_ranks > 0)
+
+
+def fill(rundir: Path, cfg: Path, link: Sequence[Path], transport: str | None) -> None:
+    """The files of CFG and of `link` as links in a run folder, the namelist as a copy, and our namelist_ref if it has none."""
+    rundir.mkdir(parents=True, exist_ok=True)
+    if cfg.is_dir():
+        for path in sorted(cfg.iterdir()):
+            if path.name != "namelist_cfg" and path.is_file():
+                (rundir / path.name).symlink_to(path.resolve())
+    text = _with_transport(settings.config_file(cfg), transport)
+    (rundir / "namelist_cfg").write_text(text, encoding="utf-8")
+    shared = REPOSITORY / "namelists" / "namelist_ref"
+    if not (rundir / "namelist_ref").exists() and shared.exists():
+        shutil.copyfile(shared, rundir / "namelist_ref")
+    for path in link:
+        target = rundir / path.name
+        target.unlink(missing_ok=True)
+        target.symlink_to(path.resolve())
 
 
 def _with_transport(namelist: Path, transport: str | None) -> str:

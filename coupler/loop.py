@@ -1,27 +1,19 @@
 """The coupler process: start-up, the loop over exchange steps, the end."""
 
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from coupler.binding import bind, proofs
 from coupler.diagnostics import Diagnostics
-from coupler.engines.selftest import self_test
-from coupler.exchange import Plan, make_plan
-from coupler.grid import Box, decompose, ownership
-from coupler.handshake import Handshake
-from coupler.network import leave_on_device
 from coupler.opening import say_start
 from coupler.record import Recorder
 from coupler.settings import Settings
-from coupler.site import Site
 from coupler.steps import Run
 from coupler.timers import Timers
 from coupler.transport.base import Transport
 from coupler.transport.mpi import MpiTransport
-from coupler.wiring import Wiring, wire
+from coupler.wiring import Wiring
 
 END_FILE = Path("halocline.coupler.json")
 
@@ -33,29 +25,14 @@ def couple(settings: Settings, transport: Transport | None = None) -> None:
     """
     timers = Timers()
     transport = transport or connect(settings, timers)
-    shake = transport.handshake()
-    wiring = wire(settings, shake, transport.local_rank)
-    used = sorted({exchange.grid for exchange in wiring.exchanges})
-    layouts = {number: decompose(shake.grids[number - 1].grid, transport.size) for number in used}
-    boxes = {number: layout[transport.rank] for number, layout in layouts.items()}
-    plans = _plans(settings, shake, wiring, boxes, transport)
-    chains = _chains(shake, wiring, layouts, boxes, transport)
-    received = {name: plan for plan in (*plans, *chains.values()) for name in _incoming(plan)}
-    sent = {name: plan for plan in plans if plan.exchange.direction == "to_ocean" for name in plan.views}
-    for net in wiring.networks:
-        part = shake.grids[net.grid - 1]
-        site = Site(
-            boxes[net.grid], part.grid, transport.rank, transport.allsum, shake.time.rn_Dt, shake.date,
-            settings.namcpl.nn_seed, settings.namcpl.nn_member,
-        )  # fmt: skip
-        net.bind(received, sent, site)
-        if net.chained:
-            net.relay = transport.relay(chains[net.name])
-    leave_on_device(plans, wiring.networks, settings)
-    wiring.notes.extend(f"network '{net.name}': {net.note}" for net in wiring.networks if net.note)
+    bound = bind(settings, transport)
+    shake, wiring, boxes, plans, chains = bound.shake, bound.wiring, bound.boxes, bound.plans, bound.chains
+    if bound.uncovered and transport.rank == 0:
+        words = f"{bound.uncovered} cells of the grid belong to no ocean rank; they get the fill value"
+        print(f"halocline: {words}", flush=True)
     diagnostics = Diagnostics(settings, shake, plans, transport, boxes, wiring.networks)
     recorder = Recorder(settings, shake, plans, transport, boxes)
-    tests = [self_test(net.engine) if net.engine.contract.self_test else "no self-test" for net in wiring.networks]
+    tests = proofs(wiring)
     if transport.rank == 0:
         say_start(settings, shake, wiring, transport.size, tests)
     transport.define(plans, settings.namcpl.nn_wire, settings.namcpl.rn_timeout)
@@ -75,60 +52,6 @@ def connect(settings: Settings, timers: Timers) -> Transport:
     from coupler.transport.oasis import OasisTransport
 
     return OasisTransport(settings.namcpl.rn_timeout_start, timers, settings.namcpl.cn_model)
-
-
-def _incoming(plan: Plan) -> list[str]:
-    """Fields that a plan brings to the coupler."""
-    return list(plan.views) if plan.exchange.direction == "to_coupler" else []
-
-
-def _plans(
-    settings: Settings, shake: Handshake, wiring: Wiring, boxes: Mapping[int, Box], transport: Transport
-) -> list[Plan]:
-    """Stacks and index maps of every exchange on this rank."""
-    owners = {number: transport.ownership(shake.grids[number - 1]) for number in boxes}
-    for owner in owners.values():
-        if owner.uncovered and transport.rank == 0:
-            words = f"{owner.uncovered} cells of the grid belong to no ocean rank; they get the fill value"
-            print(f"halocline: {words}", flush=True)
-    double = settings.namcpl.nn_wire == 64 and any(net.engine.contract.dtype == "f8" for net in wiring.networks)
-    return [
-        make_plan(
-            exchange,
-            shake.grids[exchange.grid - 1].grid,
-            owners[exchange.grid],
-            boxes[exchange.grid],
-            dtype=np.dtype("f8" if double else "f4"),
-            fill=wiring.fill if exchange.direction == "to_coupler" else None,
-            vectors=wiring.vectors,
-        )
-        for exchange in wiring.exchanges
-    ]
-
-
-def _chains(
-    shake: Handshake,
-    wiring: Wiring,
-    layouts: Mapping[int, Sequence[Box]],
-    boxes: Mapping[int, Box],
-    transport: Transport,
-) -> dict[str, Plan]:
-    """Network -> the plan that brings its outputs to the networks that read them; the owners are the coupler's ranks."""
-    plans = {}
-    makers = {net.name: net for net in wiring.networks}
-    for exchange in wiring.chains:
-        net = makers[exchange.fields[0].name.partition(".")[0]]
-        grid = shake.grids[exchange.grid - 1].grid
-        plans[net.name] = make_plan(
-            exchange,
-            grid,
-            ownership(grid, layouts[exchange.grid]),
-            boxes[exchange.grid],
-            dtype=np.dtype(net.engine.contract.dtype),
-            fill=wiring.fill,
-            vectors=wiring.vectors,
-        )
-    return plans
 
 
 def _end(transport: Transport, timers: Timers, last: int, wiring: Wiring, lines: list[str]) -> None:

@@ -3,10 +3,11 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coupler.errors import HaloclineError
+from coupler.exchange import Exchange
 from coupler.handshake import Handshake, parse
 from coupler.oasis.exceptions import PyOasisException
 from coupler.oasis.namcouple import Entry, compose, merge
@@ -15,17 +16,27 @@ from coupler.wiring import wire
 
 
 def describe(executable: Path, folder: Path, environment: Mapping[str, str]) -> Handshake:
-    """What the ocean says of itself in `folder`, alone on one rank (`--describe`).
+    """What the ocean says of itself in `folder`, alone on one rank.
 
     Raises HaloclineError when it does not.
     """
+    return ask(executable, folder, environment, 1)[0]
+
+
+def ask(executable: Path, folder: Path, environment: Mapping[str, str], ranks: int) -> tuple[Handshake, list[str]]:
+    """What the ocean says of itself in `folder`, alone on `ranks` ranks, and its remarks: lines that begin with 'note: '.
+
+    The reference ocean is asked by `--describe`; a model that ignores it by HALOCLINE_DESCRIBE, which its client obeys: it
+    prints the handshake in cpl_define and ends. Raises HaloclineError when nothing is printed.
+    """
     mpirun = shutil.which("mpirun")
-    command = [mpirun or "mpirun", "-np", "1", str(executable), "--describe"]
+    command = [mpirun or "mpirun", "-np", str(ranks), str(executable), "--describe"]
     try:
         done = subprocess.run(
             command,
             cwd=folder,
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, "HALOCLINE_DESCRIBE": "1"},
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=120,
@@ -33,20 +44,23 @@ def describe(executable: Path, folder: Path, environment: Mapping[str, str]) -> 
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HaloclineError(
-            f"{executable} --describe did not answer: {error}. Over OASIS its answer is needed before the run."
+            f"{executable} --describe did not answer: {error}. Its answer is needed before the run."
         ) from None
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    rows = done.stdout.splitlines()
+    lines = [line for line in rows if line.startswith("{")]
     if done.returncode or not lines:
         last = (done.stderr or done.stdout).strip().splitlines()
         raise HaloclineError(
             f"{executable.name} --describe printed no description of the ocean (exit code {done.returncode})"
             + "".join(f"\n  {line}" for line in last[:6])
         )
-    return parse(lines[-1])
+    return parse(lines[-1]), [line.removeprefix("note: ") for line in rows if line.startswith("note: ")]
 
 
-def needed(settings: Settings, shake: Handshake) -> tuple[list[str], int, list[Entry]]:
-    """Components, run length in OASIS time, and entries that the namelists ask for.
+def needed(
+    settings: Settings, shake: Handshake, exchanges: Sequence[Exchange] | None = None
+) -> tuple[list[str], int, list[Entry]]:
+    """Components, run length in OASIS time, and entries that the namelists ask for; exchanges: where they are known.
 
     Raises HaloclineError for a run that OASIS cannot count.
     """
@@ -57,14 +71,14 @@ def needed(settings: Settings, shake: Handshake) -> tuple[list[str], int, list[E
         raise HaloclineError(
             f"OASIS counts eight digits, the run has {runtime} steps. Run it in parts, or use cn_transport = 'mpi'."
         )
-    exchanges = wire(settings, shake).exchanges
+    exchanges = wire(settings, shake).exchanges if exchanges is None else exchanges
     name = settings.namcpl.cn_model or shake.model[:6]
     return [name, COUPLER], runtime, entries(exchanges, shake)
 
 
-def write(settings: Settings, shake: Handshake, path: Path) -> str:
+def write(settings: Settings, shake: Handshake, path: Path, exchanges: Sequence[Exchange] | None = None) -> str:
     """Write the namcouple at `path`, into a file of others where one is; returns what was done, a sentence."""
-    models, runtime, fields = needed(settings, shake)
+    models, runtime, fields = needed(settings, shake, exchanges)
     try:
         if path.exists():
             text, done = merge(path.read_text(encoding="utf-8"), models, runtime, fields, path.name), "merged into"

@@ -21,15 +21,29 @@ class Group:
 
     def where(self, key: str | None = None) -> str:
         """File, line and group of `key`, or of the group itself, for messages."""
-        offset = 0
-        if key is not None:
-            pattern = re.compile(rf"(?<![\w%]){re.escape(key)}\s*(\([^)]*\))?\s*=", re.IGNORECASE)
-            for number, row in enumerate(self.text.splitlines()):
-                if pattern.search(_without_comment(row)):
-                    offset = number
-                    break
         part = f", {key}" if key is not None else ""
-        return f"{self.path.name} line {self.line + offset} (&{self.name}{part})"
+        return f"{self.path.name} line {self.line_of(key) or self.line} (&{self.name}{part})"
+
+    def line_of(self, key: str | None) -> int | None:
+        """Line of the file where `key` is set, None where it is not."""
+        found = self._find(key)
+        return None if found is None else self.line + found[0]
+
+    def spelt(self, key: str) -> str:
+        """The key as the file spells it."""
+        found = self._find(key)
+        return key if found is None else found[1]
+
+    def _find(self, key: str | None) -> tuple[int, str] | None:
+        """Row within the group, from 0, and spelling of a key."""
+        if key is None:
+            return None
+        pattern = re.compile(rf"(?<![\w%])({re.escape(key)})\s*(\([^)]*\))?\s*=", re.IGNORECASE)
+        for number, row in enumerate(self.text.splitlines()):
+            hit = pattern.search(_without_comment(row))
+            if hit:
+                return number, hit[1]
+        return None
 
     def values(self) -> dict[str, Any]:
         """Keys (lower case) and values. Raises HaloclineError when the group cannot be parsed."""

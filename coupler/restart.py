@@ -60,7 +60,12 @@ class Memory:
 
         Raises HaloclineError for a file of another format, step, grid, seed or artefact; nothing is used then.
         """
-        fields, attributes = read_fields(path)
+        try:
+            fields, attributes = read_fields(path)
+        except HaloclineError as error:
+            raise HaloclineError(
+                f"{error}\n  {self.settings.namcpl.where('cn_rst_in')}. Name the restart of the coupler, or leave cn_rst_in out."
+            ) from None
         self._compare(path, attributes)
         counters = json.loads(str(attributes["counters"]))
         for field, values in self._answers():

@@ -52,6 +52,10 @@ class NamGroup(BaseModel):
             return f"default of {key or type(self).__name__}"
         return self._group.where(key)
 
+    def line_of(self, key: str) -> int | None:
+        """Line of namelist_cfg where a switch is set, None where it has its default."""
+        return None if self._group is None else self._group.line_of(key)
+
 
 class NamCpl(NamGroup):
     """The coupling as a whole."""

@@ -116,7 +116,7 @@ class Run:
         }
         self.chain_fills = {name: land_fills(p, self.received, self.fill) for name, p in self.chains.items()}
         path = self.settings.namcpl.cn_rst_in
-        self._check_first(path)
+        check_first(self.settings)
         if path:
             self.memory.read(Path(path), self.transport.rank)
         for answer in self.answers:
@@ -166,17 +166,19 @@ class Run:
         lines = [line for net in self.all_networks for line in net.stages.report()]
         return lines + [line for comparison in self.comparisons for line in comparison.scores.report(kt)]
 
-    def _check_first(self, path: str) -> None:
-        """With a lag, where the first answer comes from must be said, and said once."""
-        for group in self.settings.namexc:
-            if group.nn_lag and (group.cn_first == "restart") != bool(path):
-                fix = (
-                    "Set cn_first = 'restart', or leave cn_rst_in out"
-                    if path
-                    else "Set cn_rst_in in &namcpl, or cn_first = 'zero'"
-                )
-                what = f"cn_rst_in names '{path}'" if path else "cn_rst_in names none"
-                raise HaloclineError(
-                    f"exchange '{group.cn_name}' begins with cn_first = '{group.cn_first}', and {what}.\n"
-                    f"  {group.where('cn_first')}. {fix}."
-                )
+
+def check_first(settings: Settings) -> None:
+    """With a lag, where the first answer comes from must be said, and said once. HaloclineError where it is not."""
+    path = settings.namcpl.cn_rst_in
+    for group in settings.namexc:
+        if group.nn_lag and (group.cn_first == "restart") != bool(path):
+            fix = (
+                "Set cn_first = 'restart', or leave cn_rst_in out"
+                if path
+                else "Set cn_rst_in in &namcpl, or cn_first = 'zero'"
+            )
+            what = f"cn_rst_in names '{path}'" if path else "cn_rst_in names none"
+            raise HaloclineError(
+                f"exchange '{group.cn_name}' begins with cn_first = '{group.cn_first}', and {what}.\n"
+                f"  {group.where('cn_first')}. {fix}."
+            )

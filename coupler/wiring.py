@@ -202,6 +202,7 @@ def _fills(networks: list[Network], problems: list[str]) -> dict[str, float]:
             if value != spec.fill:
                 problems.append(
                     f"outside the grid, field '{field}' is filled with {value:g} for network '{maker}' and with {spec.fill:g} "
-                    f"for network '{net.name}'; one field has one fill. Export one of them with the other's fill."
+                    f"for network '{net.name}'; one field has one fill.\n  {net.switches.where()}. Export one of them with the "
+                    "other's fill."
                 )
     return {field: value for field, (value, _) in fill.items()}

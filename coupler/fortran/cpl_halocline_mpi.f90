@@ -132,6 +132,7 @@ module cpl_halocline
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
    logical, save :: ldescribe = .false., ldefined = .false., lstop = .false.
+   logical, save :: lend = .false.                            ! HALOCLINE_DESCRIBE is set: cpl_define ends the model
    logical, save :: loldabort = .false.                       ! halocline.abort is left from an earlier job
 
 contains
@@ -158,6 +159,9 @@ contains
       ncomm_parent = MPI_COMM_WORLD
       if (present(kcomm_parent)) ncomm_parent = kcomm_parent
       if (present(ld_describe)) ldescribe = ld_describe
+      call get_environment_variable('HALOCLINE_DESCRIBE', status=ierr)
+      lend = ierr == 0 .and. .not. ldescribe
+      ldescribe = ldescribe .or. lend
       call MPI_Comm_rank(ncomm_parent, nrank, ierr)
       call MPI_Comm_size(ncomm_parent, isize, ierr)
       cmodel = cdname
@@ -529,6 +533,10 @@ contains
                return
             end if
          end if
+      end if
+      if (lend) then
+         call MPI_Finalize(ierr)
+         stop
       end if
       if (ldescribe) return
       do jc = 1, size(mcoupler)

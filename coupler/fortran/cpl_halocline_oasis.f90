@@ -104,6 +104,7 @@ module cpl_halocline
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
    logical, save :: ldescribe = .false., ldefined = .false., lstop = .false.
+   logical, save :: lend = .false.                            ! HALOCLINE_DESCRIBE is set: cpl_define ends the model
    logical, save :: loldabort = .false.                       ! halocline.abort is left from an earlier job
 
 contains
@@ -127,6 +128,9 @@ contains
       call MPI_Initialized(llini, ierr)
       if (.not. llini) call MPI_Init(ierr)
       if (present(ld_describe)) ldescribe = ld_describe
+      call get_environment_variable('HALOCLINE_DESCRIBE', status=ierr)
+      lend = ierr == 0 .and. .not. ldescribe
+      ldescribe = ldescribe .or. lend
       call MPI_Comm_rank(MPI_COMM_WORLD, nrank, ierr)
       cmodel = cdname
       call read_timeout()
@@ -392,6 +396,10 @@ contains
                return
             end if
          end if
+      end if
+      if (lend) then
+         call MPI_Finalize(ierr)
+         stop
       end if
       if (ldescribe) return
       call take_plan(ierr)

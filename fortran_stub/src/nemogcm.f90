@@ -1,5 +1,6 @@
 !> The model: start, time loop, end.
 module nemogcm
+   use, intrinsic :: iso_fortran_env, only: output_unit
    use par_kind, only: wp
    use dom_oce, only: ln_1st_euler, l_1st_euler, ln_meshmask
    use par_oce, only: Ni0glo, Nj0glo, jpk
@@ -94,7 +95,7 @@ contains
 
       call istate_init()
       l_1st_euler = .true.
-      if (ln_rstart .and. .not. ln_rhs) call rst_read(Nbb, Nnn)
+      if (ln_rstart .and. .not. ln_rhs) call begin_from_restart()
       if (.not. ln_tra) ts(:, :, :, :, :) = 0._wp
       if (l_cpl) call cpl_oce_define()
       if (l_describe) return
@@ -105,6 +106,18 @@ contains
       end if
       if (lwp) flush (numout)
    end subroutine nemo_init
+
+   !> Read the restart; who only describes the run can do without, and says so.
+   subroutine begin_from_restart()
+      logical :: ll_there
+      inquire (file=cn_ocerst_in, exist=ll_there)
+      if (ll_there .or. .not. l_describe) then
+         call rst_read(Nbb, Nnn)
+      else if (lwp) then
+         write (output_unit, '(5a)') "note: the ocean's restart '", trim(cn_ocerst_in), "' is not in the run folder; ", &
+         &  'without it a run stops: ', nam_where('namrun', 'cn_ocerst_in')
+      end if
+   end subroutine begin_from_restart
 
    !> Read &namrun.
    subroutine nam_run()

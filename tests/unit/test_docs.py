@@ -40,7 +40,7 @@ def test_an_example_is_read(tmp_path, example):
     """The twin with a misspelt key is refused, so the example is really read."""
     block = EXAMPLES[example]
     read(tmp_path, block)
-    key = re.search(r"\b(cn_name|rn_period|nn_seed|cn_rst_in)\b", block[OURS.search(block).start() :])[0]
+    key = re.search(r"\b(cn_name|rn_period|nn_seed|cn_rst_in|cn_exe)\b", block[OURS.search(block).start() :])[0]
     with pytest.raises(HaloclineError, match=f"unknown key '{key}x'"):
         read(tmp_path, re.sub(rf"\b{key}\b", f"{key}x", block))
 
@@ -121,7 +121,9 @@ def test_every_switch_is_in_the_reference(group):
 
 @pytest.mark.parametrize("group", settings.GROUPS)
 def test_every_switch_is_in_the_docs(group):
-    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    text = "\n".join(
+        page.read_text(encoding="utf-8") for page in PAGES if page.name != "switches.md"
+    )  # it is generated
     model = settings.GROUPS[group]
     assert not unexplained(model, text)
     gone = next(iter(model.model_fields))
