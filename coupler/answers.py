@@ -19,9 +19,9 @@ class Answers:
     def __init__(
         self, plan: Plan, transport: Transport, active: bool, first: str, last_step: int, recorder: Recorder
     ) -> None:
-        """first: cn_first; active: False sends the neutral tendency instead of the answers."""
+        """first: cn_first; active: False sends the neutral tendency instead of the answers; last_step: none is sent for later."""
         self.plan, self.exchange = plan, plan.exchange
-        self._transport, self._active, self._first, self._last = transport, active, first, last_step
+        self._transport, self._active, self._first, self.last = transport, active, first, last_step
         self._recorder = recorder
         self.names = {field.name for field in plan.exchange.fields}
         self.now = np.zeros_like(plan.stack)
@@ -42,7 +42,7 @@ class Answers:
         if self.next is None or self._first == "wait":
             return
         due = kt + -(kt - 1) % exchange.period
-        if due <= self._last:
+        if due <= self.last:
             self._send(self.next, due, HELD)
 
     def answer(self, kt: int, fell: bool) -> None:
@@ -61,7 +61,7 @@ class Answers:
             self._send(self.plan.stack, kt, status)
         self.now, self.next = self.next, self.now
         self.next[...] = self.plan.stack
-        if kt + exchange.period <= self._last:
+        if kt + exchange.period <= self.last:
             self._send(self.plan.stack, kt + exchange.period, status)
 
     def _send(self, values: np.ndarray, kt: int, status: int) -> None:

@@ -1,9 +1,11 @@
 """The command `halocline`."""
 
+import errno
 import math
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated
@@ -62,7 +64,10 @@ def couple(cfg: Cfg = Path(".")) -> None:
     except HaloclineError as error:
         abort_job(str(error), 1)
     except BaseException as error:  # an exit without an abort would leave the ocean waiting
-        Path("halocline.traceback").write_text(traceback.format_exc(), encoding="utf-8")
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            abort_job(f"{error}. The disk of {Path.cwd()} takes no more: make room there, or run elsewhere.", 1)
+        with suppress(OSError):
+            Path("halocline.traceback").write_text(traceback.format_exc(), encoding="utf-8")
         abort_job(f"{type(error).__name__}: {error}. This is a defect; the details are in halocline.traceback.", 2)
 
 
@@ -85,7 +90,7 @@ def run(
     if dry_run:
         print(job.command_line())
         return
-    launch.run(job, Console())
+    launch.run(job, launch.Screen())
 
 
 @app.command()

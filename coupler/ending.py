@@ -62,6 +62,19 @@ def table(end: End) -> Table:
     return result
 
 
+def early(end: End) -> list[str]:
+    """How a run goes on that was asked to end early."""
+    kt = end["coupler"].get("stopped", 0)
+    if not kt:
+        return []
+    from coupler.restart import restart_name  # brings in the networks, which `halocline run` does not need
+
+    return [
+        f"it was asked to end early and ended after step {kt}; both sides have written restarts. Go on with nn_it000 = {kt + 1}, "
+        f"the ocean's restart of step {kt}, and cn_rst_in = '{restart_name(kt)}'"
+    ]
+
+
 def interventions(end: End) -> list[str]:
     """A line for each network whose guards acted: 'output.guard' and the number of cells, over all ranks and restarts."""
     return [

@@ -1,6 +1,7 @@
 """NetCDF, and nothing else: reading the ocean's output, writing the coupler's diagnostics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,9 +110,10 @@ class DiagnosticsFile:
 
     def record(self, kt: int, seconds: int) -> None:
         """Start the record of step kt, `seconds` after the experiment's start; `put` then fills it."""
-        self._file.sync()
-        self._file["time_counter"][self.records] = seconds
-        self._file["kt"][self.records] = kt
+        with self._disk():
+            self._file.sync()
+            self._file["time_counter"][self.records] = seconds
+            self._file["kt"][self.records] = kt
         self.records += 1
 
     def put(self, name: str, values: np.ndarray, j: int = 0, i: int = 0) -> None:
@@ -125,12 +127,22 @@ class DiagnosticsFile:
             raise ValueError(f"'{name}' has shape {variable.shape[1:]}, got a box of {values.shape}")
         if j < 0 or i < 0 or j + nj > rows or i + ni > columns:
             raise ValueError(f"'{name}': a box of {nj} x {ni} at ({j}, {i}) leaves the grid of {rows} x {columns}")
-        variable[self.records - 1, ..., j : j + nj, i : i + ni] = values
+        with self._disk():
+            variable[self.records - 1, ..., j : j + nj, i : i + ni] = values
+
+    @contextmanager
+    def _disk(self) -> Iterator[None]:
+        """What the disk, or HDF5, does not take, in words."""
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            raise HaloclineError(f"cannot write {self.part}: {error}. Is the disk full?") from error
 
     def close(self) -> Path:
         """Finish the file and give it its name."""
         if self._file.isopen():
-            self._file.close()
+            with self._disk():
+                self._file.close()
             self.part.replace(self.path)
         return self.path
 
@@ -190,8 +202,8 @@ def write_fields(
                     if name == field.name:
                         whole[:, j : j + values.shape[1], i : i + values.shape[2]] = values
                 variable[...] = whole
-    except OSError as error:
-        raise HaloclineError(f"cannot write {aside}: {error}") from error
+    except (OSError, RuntimeError) as error:  # of the file system, of HDF5
+        raise HaloclineError(f"cannot write {aside}: {error}. Is the disk full?") from error
     aside.replace(path)
 
 
@@ -203,5 +215,7 @@ def read_fields(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str | int 
             file.set_auto_mask(False)
             fields = {name: np.asarray(variable[...]) for name, variable in file.variables.items()}
             return fields, {name: file.getncattr(name) for name in file.ncattrs()}
-    except (OSError, RuntimeError) as error:
-        raise HaloclineError(f"{path} cannot be read as NetCDF: {error}") from error
+    except (OSError, RuntimeError, ValueError, AttributeError) as error:  # whatever a damaged file makes of HDF5
+        raise HaloclineError(
+            f"{path} cannot be read as NetCDF: {error}. Is it whole? Give an older one, or write it again."
+        ) from error

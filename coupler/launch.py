@@ -11,20 +11,24 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from coupler import settings
-from coupler.ending import interventions, read_end, table
+from coupler import death, settings
+from coupler.ending import early, interventions, read_end, table
 from coupler.errors import HaloclineError
 from coupler.namcouple import describe, write
 from coupler.namelist import read_groups, with_value
+from coupler.stop import STOP_FILE
 
 MARKS = (
     "halocline.abort",
     "halocline.progress",
+    "halocline.stop",
     "halocline.traceback",
     "halocline.coupler.json",
     "halocline.ocean.json",
@@ -54,6 +58,7 @@ class Job:
     command: Sequence[str]
     environment: Mapping[str, str]
     coupled: bool
+    ocean_ranks: int
 
     def command_line(self) -> str:
         """The command as a user would type it."""
@@ -112,7 +117,7 @@ def prepare(
             namcouple.write_text(text, encoding="utf-8")
         write(table_of_switches, describe(program, rundir, environment), namcouple)
     command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
-    return Job(rundir, command, environment, coupler_ranks > 0)
+    return Job(rundir, command, environment, coupler_ranks > 0, ocean_ranks)
 
 
 def fill(rundir: Path, cfg: Path, link: Sequence[Path], transport: str | None) -> None:
@@ -194,9 +199,19 @@ def _command(launcher: str, program: Path, ocean_ranks: int, coupler_ranks: int,
     return command
 
 
+class Screen(Console):
+    """A console whose reader may leave: the run goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nowhere from now on; also the interpreter when it ends."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def run(job: Job, console: Console) -> None:
     """Run the job with progress on the terminal, then the table of where the time went.
 
+    SIGTERM to this process ends a coupled run early, with restarts on both sides; a second one ends the job at once.
     Raises HaloclineError when the job fails: a side ended with an error, or without its end marker.
     """
     for name in MARKS:
@@ -212,12 +227,15 @@ def run(job: Job, console: Console) -> None:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+        previous = signal.signal(signal.SIGTERM, partial(_terminated, job, console))
         try:
             _watch(job, process, console)
         except BaseException:
             process.terminate()
             process.wait()
             raise
+        finally:
+            signal.signal(signal.SIGTERM, previous)
     seconds = time.perf_counter() - start
     if process.returncode != 0:
         raise HaloclineError(_why(job, log, process.returncode))
@@ -230,9 +248,26 @@ def run(job: Job, console: Console) -> None:
         )
     console.print(f"run ended well after {seconds:.1f} s in {_short(job.rundir)}")
     if end:
+        for line in early(end):
+            console.print(line, highlight=False, soft_wrap=True)
         console.print(table(end))
         for line in interventions(end):
             console.print(line, highlight=False)
+
+
+def _terminated(job: Job, console: Console, number: int, frame: FrameType | None) -> None:
+    """SIGTERM: ask the coupler for an early end; the second time, or without a coupler, end the job."""
+    signal.signal(number, _end_now)
+    if not job.coupled:
+        _end_now(number, frame)
+    (job.rundir / STOP_FILE).touch()
+    console.print(
+        "SIGTERM: both sides are asked to write restarts and end; once more ends the job at once", highlight=False
+    )
+
+
+def _end_now(number: int, frame: FrameType | None) -> None:
+    raise HaloclineError(f"the job was ended by signal {number} ({signal.Signals(number).name}) to `halocline run`.")
 
 
 def _watch(job: Job, process: subprocess.Popen, console: Console) -> None:
@@ -260,10 +295,13 @@ def _watch(job: Job, process: subprocess.Popen, console: Console) -> None:
 def _why(job: Job, log: Path, code: int) -> str:
     """The cause of a failure in words: the abort message, or else the last lines of the log."""
     try:
-        cause = (job.rundir / "halocline.abort").read_text(encoding="utf-8", errors="replace").strip()
+        told = (job.rundir / "halocline.abort").read_text(encoding="utf-8", errors="replace").strip()
     except OSError:
-        rows = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        cause = "no side left a message; the last lines of the log:\n    " + "\n    ".join(rows[-12:])
+        told = ""
+    text = log.read_text(encoding="utf-8", errors="replace")
+    cause = told or death.cause(text, code, job.ocean_ranks, job.rundir)
+    if not cause or (code == 128 + signal.SIGALRM and not told):
+        cause = "no side left a message; the last lines of the log:\n    " + "\n    ".join(text.splitlines()[-12:])
         if code == 128 + signal.SIGALRM:
             cause = (
                 "MPI_Init did not return within rn_timeout_start: a program of the launch never called it. Is the "

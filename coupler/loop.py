@@ -42,7 +42,7 @@ def couple(settings: Settings, transport: Transport | None = None) -> None:
     transport.finish()
     diagnostics.close()
     recorder.close()
-    _end(transport, timers, last, wiring, lines)
+    _end(transport, timers, last, run.stopped, wiring, lines)
 
 
 def connect(settings: Settings, timers: Timers) -> Transport:
@@ -54,7 +54,7 @@ def connect(settings: Settings, timers: Timers) -> Transport:
     return OasisTransport(settings.namcpl.rn_timeout_start, timers, settings.namcpl.cn_model)
 
 
-def _end(transport: Transport, timers: Timers, last: int, wiring: Wiring, lines: list[str]) -> None:
+def _end(transport: Transport, timers: Timers, last: int, stopped: int, wiring: Wiring, lines: list[str]) -> None:
     """Timers and guard counts of all ranks and the end marker, in one file that appears whole."""
     counters = {net.name: net.stages.counters() for net in wiring.networks}
     gathered = transport.gather(({**timers.seconds, "total": timers.total()}, counters))
@@ -71,7 +71,8 @@ def _end(transport: Transport, timers: Timers, last: int, wiring: Wiring, lines:
     seconds = {phase: [part.get(phase, 0.0) for part in parts if isinstance(part, dict)] for phase in phases}
     aside = END_FILE.with_suffix(".part")
     aside.write_text(
-        json.dumps({"side": "coupler", "ended": True, "kt": last, "guards": guards, **seconds}), encoding="utf-8"
+        json.dumps({"side": "coupler", "ended": True, "kt": last, "stopped": stopped, "guards": guards, **seconds}),
+        encoding="utf-8",
     )
     aside.replace(END_FILE)
 

@@ -68,7 +68,7 @@ class Run:
         self.memory = Memory(settings, shake, self.answers, wiring.networks, boxes)
         self.watchdog = Watchdog(settings.namcpl.rn_timeout, transport.abort)
         self.progress = Progress(shake) if transport.rank == 0 else None
-        self._written = 0
+        self._written = self.stopped = 0
         # A rank without a peer gets no header: then the others tell it what was in theirs.
         self._deaf = int(transport.allsum(np.array([not any(p.peers for p in self.incoming)], np.int64))[0])
 
@@ -76,7 +76,9 @@ class Run:
         """Receive, run, send at every step where an exchange is due; returns the last step done."""
         self.begin()
         done = self.first - 1
-        for kt in range(self.first, self.last + 1):
+        kt = self.first - 1
+        while kt < self.last:  # the ocean may say that it ends earlier
+            kt += 1
             due_in = [plan for plan in self.incoming if plan.exchange.due(kt)]
             due_out = [answer for answer in self.answers if answer.exchange.due(kt)]
             due_net = [net for net in self.networks if (kt - 1) % net.period == 0]
@@ -124,25 +126,33 @@ class Run:
 
     def receive(self, plans: Sequence[Plan], kt: int) -> tuple[int, bool]:
         """Fill the stacks; returns the restart step that the ocean announced (0: none), and whether it has ended early."""
-        restart, ended, headers = 0, False, []
+        restart, ended, end, headers = 0, False, 0, []
         for plan in plans:
             header = self.transport.receive(plan, kt)
             headers.append(header)
             if header is not None:
-                restart = max(restart, header.restart)
+                restart, end = max(restart, header.restart), max(end, header.end)
                 ended = ended or (header.last and header.kt != kt)
             if ended:
                 break
         if self._deaf and plans:
             heard = any(plan.peers for plan in self.incoming)
-            words = np.array([heard, restart * heard, ended and heard], np.int64)
+            words = np.array([heard, restart * heard, ended and heard, end * heard], np.int64)
             told = self.transport.allsum(words)
-            restart, ended = int(told[1] // told[0]), bool(told[2])
+            restart, ended, end = int(told[1] // told[0]), bool(told[2]), int(told[3] // told[0])
+        if end:
+            self._end_after(end)
         for plan, header in zip(plans, headers, strict=True) if not ended else ():
             self.recorder.received(plan, kt, header)
             for land in self.fills[plan.exchange.number]:
                 land.apply()
         return restart, ended
+
+    def _end_after(self, kt: int) -> None:
+        """The run ends after step `kt`, earlier than the handshake said."""
+        self.last = self.stopped = min(kt, self.last)
+        for answer in self.answers:
+            answer.last = self.last
 
     def write(self, kt: int) -> None:
         """The coupler's restart, as the ocean writes its own."""

@@ -21,7 +21,7 @@
 !! Plain ASCII without quotes in comments, for traditional preprocessors.
 module cpl_halocline
    use, intrinsic :: iso_fortran_env, only : int8, int64, real32, real64, error_unit, output_unit
-   use, intrinsic :: iso_c_binding,   only : c_int, c_loc, c_f_pointer
+   use, intrinsic :: iso_c_binding,   only : c_int, c_loc, c_f_pointer, c_funptr, c_funloc, c_null_funptr
    use mpi
    implicit none
    private
@@ -45,6 +45,7 @@ module cpl_halocline
    integer, parameter :: jp_head = 64                         ! bytes of a header: 8 integers of 64 bits
    integer, parameter :: jp_flag_last = 1, jp_plan_static = 1, jp_plan_first = 2
    integer, parameter :: jp_grids = 8                         ! most grids of a model
+   integer(c_int), parameter :: jp_sigterm = 15_c_int
    integer, parameter :: jp_len = 64                          ! characters of a name
 
    interface cpl_define
@@ -71,6 +72,13 @@ module cpl_halocline
          implicit none
          integer(c_int) :: kret
       end function c_yield
+      function c_signal(ksig, kdo) bind(C, name='signal') result(kwas)
+         import :: c_int, c_funptr
+         implicit none
+         integer(c_int), value :: ksig
+         type(c_funptr), value :: kdo
+         type(c_funptr)        :: kwas
+      end function c_signal
    end interface
 
    !> A field as the model declared it.
@@ -125,6 +133,10 @@ module cpl_halocline
    character(len=jp_len), save :: cmodel = ''
    integer, save :: nwire = 64
    integer, save :: nit000 = 1, nitend = 0, nkt_restart = 0
+   integer, save :: nend = 0                                  ! last step of a run that was asked to end early; 0: it was not
+   integer, save :: nmine = 0, nwishes = 0, nreq_wish = MPI_REQUEST_NULL ! this rank wishes it, how many do, and the sum under way
+   logical, save :: lcaught = .false.                         ! SIGTERM is a wish from now on
+   logical, save, volatile :: lterm = .false.                 ! it came
    integer, save :: ngrid = 0                                 ! grids declared
    integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
    character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
@@ -326,6 +338,7 @@ contains
       real(real64), allocatable :: zall(:,:)
       if (present(kerr)) kerr = 0
       if (ldescribe .or. .not. ldefined) return
+      call finish_wish()
       do je = 1, nexc
          if (exc(je)%ndir /= cpl_out .or. exc(je)%nkt >= last_step(exc(je)) .or. last_step(exc(je)) < nit000) cycle
          allocate(ireq(exc(je)%nmsg))
@@ -396,14 +409,17 @@ contains
       character(len=*),  intent(in) :: cdmsg   !< what, got, allowed, where, what to do
       integer, optional, intent(in) :: kcode   !< exit code of the job, default 1
       integer :: iunit, ios, icode, ierr
+      logical :: llfirst
       icode = 1
       if (present(kcode)) icode = max(kcode, 1)
       open(newunit=iunit, file='halocline.abort', action='write', status='new', iostat=ios)
-      if (ios == 0) then
-         write(iunit, '(a)') trim(cdmsg)
-         close(iunit)
+      llfirst = ios == 0
+      if (llfirst) then
+         write(iunit, '(a)', iostat=ios) trim(cdmsg)
+         if (ios == 0) close(iunit, iostat=ios)
+         if (ios /= 0) write(error_unit, '(a)') 'halocline: halocline.abort cannot be written. Is the disk full?'
       end if
-      if (ios == 0 .or. loldabort) then   ! else another rank of this job has told the cause
+      if (llfirst .or. loldabort) then   ! else another rank of this job has told the cause
          write(error_unit, '(a)') 'halocline: ' // trim(cdmsg)
          flush(error_unit)
       end if
@@ -787,11 +803,52 @@ contains
       end if
    end function cpl_ready
 
-   !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
-   function cpl_stop_requested() result(ld)
+   !> Is kt the last step of this run, because the coupler or SIGTERM asked for an early end? Then the model calls cpl_restart(kt),
+   !! does the step, writes its restart and calls cpl_finalize; the coupler writes its own. Called at the beginning of every
+   !! step, before its first cpl_snd; collective over the model, waits for nobody else's present step. A model that never calls
+   !! it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
+   function cpl_stop_requested(kt) result(ld)
+      integer, intent(in) :: kt   !< model step
       logical :: ld
-      ld = lstop
+      type(c_funptr) :: zwas
+      integer :: ierr
+      ld = .false.
+      if (ldescribe .or. .not. ldefined) return
+      if (.not. lcaught) zwas = c_signal(jp_sigterm, c_funloc(on_sigterm))
+      lcaught = .true.
+      if (nend == 0) then
+         call finish_wish()
+         if (nwishes > 0) nend = early_end(kt)
+         nmine = merge(1, 0, lstop .or. lterm)
+         call MPI_Iallreduce(nmine, nwishes, 1, MPI_INTEGER, MPI_SUM, ncomm_oce, nreq_wish, ierr)
+      end if
+      ld = kt == nend
    end function cpl_stop_requested
+
+   subroutine finish_wish()
+      integer :: ireq(1), ierr
+      ireq = nreq_wish
+      call wait_all(1, ireq, ierr)
+      nreq_wish = ireq(1)
+      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within rn_timeout = ' // secs(rtimeout))
+   end subroutine finish_wish
+
+   subroutine on_sigterm(ksig) bind(C, name='')
+      integer(c_int), value :: ksig
+      type(c_funptr) :: zwas
+      lterm = .true.
+      zwas = c_signal(ksig, c_null_funptr)   ! SIG_DFL
+   end subroutine on_sigterm
+
+   !> The step at which a run that is to end early ends: the next one of which the coupler hears; 0: not yet.
+   pure function early_end(kt) result(kend)
+      integer, intent(in) :: kt
+      integer :: kend, je
+      kend = 0
+      do je = 1, nexc
+         if (exc(je)%ndir == cpl_out .and. .not. exc(je)%lstatic .and. mod(kt - 1, exc(je)%nperiod) == 0) kend = kt
+      end do
+   end function early_end
 
    subroutine snd_3d_r8(kfld, kt, pdata, kerr)
       integer,           intent(in)  :: kfld           !< field id from cpl_var
@@ -897,7 +954,7 @@ contains
       irestart = int(restart_word(zexc), int64)
       do jm = 1, zexc%nmsg
          zexc%msg(jm)%head = 0_int64
-         zexc%msg(jm)%head(1:5) = [jp_magic, int(kt, int64), int(zexc%nid, int64), iflags, irestart]
+         zexc%msg(jm)%head(1:6) = [jp_magic, int(kt, int64), int(zexc%nid, int64), iflags, irestart, int(nend, int64)]
       end do
       if (zexc%nmsg > 0) call MPI_Startall(zexc%nmsg, zexc%mreq, ierr)
       do je = 1, nexc
@@ -1156,11 +1213,12 @@ contains
    !> The last step of this run at which the exchange is due.
    pure function last_step(pexc) result(kt)
       type(t_exc), intent(in) :: pexc
-      integer :: kt
+      integer :: kt, iend
       if (pexc%lstatic) then
          kt = min(pexc%nkt, nit000)
       else
-         kt = nitend - mod(nitend - 1, pexc%nperiod)
+         iend = merge(nend, nitend, nend > 0)
+         kt = iend - mod(iend - 1, pexc%nperiod)
       end if
    end function last_step
 

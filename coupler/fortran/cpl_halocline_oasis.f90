@@ -10,7 +10,7 @@
 !! Needs OASIS3-MCT (mod_oasis) and MPI. Plain ASCII without quotes in comments, for traditional preprocessors.
 module cpl_halocline
    use, intrinsic :: iso_fortran_env, only : int64, real32, real64, error_unit, output_unit
-   use, intrinsic :: iso_c_binding,   only : c_int
+   use, intrinsic :: iso_c_binding,   only : c_int, c_funptr, c_funloc, c_null_funptr
    use mpi
    use mod_oasis, only : oasis_init_comp, oasis_get_localcomm, oasis_get_intercomm, oasis_def_partition, oasis_def_var, &
       &                  oasis_enddef, oasis_put, oasis_get, oasis_terminate, oasis_double, oasis_in, oasis_out, oasis_recvd, &
@@ -34,6 +34,7 @@ module cpl_halocline
    integer, parameter :: jp_head = 8                !< numbers of a header
    integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                !< characters of a name
+   integer(c_int), parameter :: jp_sigterm = 15_c_int, jp_sigalrm = 14_c_int
    character(len=6), parameter :: cp_coupler = 'halocl'   !< name of the coupler in the namcouple
 
    interface cpl_define
@@ -60,6 +61,19 @@ module cpl_halocline
          implicit none
          integer(c_int) :: kret
       end function c_yield
+      function c_alarm(ksec) bind(C, name='alarm') result(kleft)
+         import :: c_int
+         implicit none
+         integer(c_int), value :: ksec
+         integer(c_int)        :: kleft
+      end function c_alarm
+      function c_signal(ksig, kdo) bind(C, name='signal') result(kwas)
+         import :: c_int, c_funptr
+         implicit none
+         integer(c_int), value :: ksig
+         type(c_funptr), value :: kdo
+         type(c_funptr)        :: kwas
+      end function c_signal
    end interface
 
    !> A field as the model declared it.
@@ -95,6 +109,11 @@ module cpl_halocline
    character(len=jp_len), save :: cmodel = ''
    integer, save :: nwire = 64
    integer, save :: nit000 = 1, nitend = 0, nkt_restart = 0
+   integer, save :: nend = 0                                  ! last step of a run that was asked to end early; 0: it was not
+   integer, save :: nmine = 0, nwishes = 0, nreq_wish = MPI_REQUEST_NULL ! this rank wishes it, how many do, and the sum under way
+   character(len=160), save :: cwork = ''                     ! what a call of OASIS waits for
+   logical, save :: lcaught = .false.                         ! SIGTERM is a wish from now on
+   logical, save, volatile :: lterm = .false.                 ! it came
    integer, save :: nunit = 1                                 ! OASIS time of a step: its seconds, or 1
    integer, save :: nbylevel = 0                              ! grids of so many points travel level by level
    integer, save :: ngrid = 0                                 ! grids declared
@@ -149,9 +168,11 @@ contains
          end if
          call tell_client()
          clcomp = cdname
+         call watch('not every program of the launch has started OASIS')
          call oasis_init_comp(ncomp, trim(clcomp), ierr)
          call oasis_get_localcomm(ncomm_oce, ierr)
          call oasis_get_intercomm(ncomm_cpl, cp_coupler, ierr)
+         call unwatch()
       end if
       call MPI_Comm_size(ncomm_oce, nsize_oce, ierr)
       call MPI_Comm_rank(ncomm_oce, nrank_oce, ierr)
@@ -189,6 +210,7 @@ contains
       real(real64) :: zmine(4)
       if (present(kerr)) kerr = 0
       if (ldescribe .or. .not. ldefined) return
+      call finish_wish()
       do je = 1, nexc
          if (exc(je)%ndir == cpl_out .and. .not. exc(je)%lstatic .and. exc(je)%nkt < last_step(exc(je))) then
             call fail(at_step('cpl_finalize: the model ends early; over OASIS a run has the length given to cpl_define', &
@@ -200,7 +222,9 @@ contains
       zmine(1:3) = rtime
       zmine(4) = real(iclock - mclock0, real64) / real(irate, real64)
       call write_end(zmine)
+      call watch('the coupler does not end OASIS (oasis_terminate)')
       call oasis_terminate(ierr)
+      call unwatch()
       ldefined = .false.
    end subroutine cpl_finalize
 
@@ -259,14 +283,17 @@ contains
       character(len=*),  intent(in) :: cdmsg   !< what, got, allowed, where, what to do
       integer, optional, intent(in) :: kcode   !< exit code of the job, default 1
       integer :: iunit, ios, icode, ierr
+      logical :: llfirst
       icode = 1
       if (present(kcode)) icode = max(kcode, 1)
       open(newunit=iunit, file='halocline.abort', action='write', status='new', iostat=ios)
-      if (ios == 0) then
-         write(iunit, '(a)') trim(cdmsg)
-         close(iunit)
+      llfirst = ios == 0
+      if (llfirst) then
+         write(iunit, '(a)', iostat=ios) trim(cdmsg)
+         if (ios == 0) close(iunit, iostat=ios)
+         if (ios /= 0) write(error_unit, '(a)') 'halocline: halocline.abort cannot be written. Is the disk full?'
       end if
-      if (ios == 0 .or. loldabort) then   ! else another rank of this job has told the cause
+      if (llfirst .or. loldabort) then   ! else another rank of this job has told the cause
          write(error_unit, '(a)') 'halocline: ' // trim(cdmsg)
          flush(error_unit)
       end if
@@ -538,7 +565,9 @@ contains
          end if
       end do
       allocate(zbuf(max(1, maxval(nbox(3, 1:ngrid) * nbox(4, 1:ngrid)) * huge_levels())))
+      call watch('the coupler does not end the definitions in OASIS (oasis_enddef)')
       call oasis_enddef(ierr)
+      call unwatch()
    end subroutine define_oasis
 
    !> Does a field travel level by level? The packed form wins on small grids, where the calls cost most.
@@ -623,11 +652,58 @@ contains
       end if
    end function cpl_ready
 
-   !> The coupler asked for a clean end: write the restart, then call cpl_finalize.
-   function cpl_stop_requested() result(ld)
+   !> Is kt the last step of this run, because the coupler or SIGTERM asked for an early end? Then the model calls cpl_restart(kt),
+   !! does the step, writes its restart and calls cpl_finalize; the coupler writes its own. Called at the beginning of every
+   !! step, before its first cpl_snd; collective over the model, waits for nobody else's present step. A model that never calls
+   !! it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
+   function cpl_stop_requested(kt) result(ld)
+      integer, intent(in) :: kt   !< model step
       logical :: ld
-      ld = lstop
+      type(c_funptr) :: zwas
+      integer :: ierr
+      ld = .false.
+      if (ldescribe .or. .not. ldefined) return
+      if (.not. lcaught) zwas = c_signal(jp_sigterm, c_funloc(on_sigterm))
+      lcaught = .true.
+      if (nend == 0) then
+         call finish_wish()
+         if (nwishes > 0) nend = early_end(kt)
+         nmine = merge(1, 0, lstop .or. lterm)
+         call MPI_Iallreduce(nmine, nwishes, 1, MPI_INTEGER, MPI_SUM, ncomm_oce, nreq_wish, ierr)
+      end if
+      ld = kt == nend
    end function cpl_stop_requested
+
+   subroutine finish_wish()
+      integer :: ireq(1), ierr
+      ireq = nreq_wish
+      call wait_all(1, ireq, ierr)
+      nreq_wish = ireq(1)
+      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within rn_timeout = ' // secs(rtimeout))
+   end subroutine finish_wish
+
+   subroutine on_sigterm(ksig) bind(C, name='')
+      integer(c_int), value :: ksig
+      type(c_funptr) :: zwas
+      lterm = .true.
+      zwas = c_signal(ksig, c_null_funptr)   ! SIG_DFL
+   end subroutine on_sigterm
+
+   !> The step at which a run that is to end early ends, told with the next message to the coupler; 0: none leaves at step kt.
+   !! The run that follows must begin with an exchange of every field: OASIS sends nothing between two exchanges.
+   pure function early_end(kt) result(kend)
+      integer, intent(in) :: kt
+      integer :: kend, je
+      kend = 0
+      do je = 1, nexc
+         if (exc(je)%ndir == cpl_out .and. .not. exc(je)%lstatic .and. mod(kt - 1, exc(je)%nperiod) == 0) kend = kt
+      end do
+      if (kend == 0) return
+      do while (kend < nitend)
+         if (all(exc%lstatic .or. mod(kend, exc%nperiod) == 0)) exit
+         kend = kend + 1
+      end do
+   end function early_end
 
    subroutine snd_3d_r8(kfld, kt, pdata, kerr)
       integer,           intent(in)  :: kfld           !< field id from cpl_var
@@ -837,6 +913,7 @@ contains
       zexc => exc(var(kfld)%nexc)
       call system_clock(it0)
       ilen = product(nbox(3:4, var(kfld)%ngrd)) * var(kfld)%nlev / size(var(kfld)%moasis)
+      call watch(at_step('the coupler does not take field ' // trim(var(kfld)%cname), kt))
       do jk = 1, size(var(kfld)%moasis)
          call oasis_put(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
       end do
@@ -846,9 +923,10 @@ contains
          zexc%npacked = 0
          iflags = merge(jp_flag_last, 0, kt >= last_step(zexc))
          zhead = 0._real64
-         zhead(1:4) = real([kt, zexc%nid, iflags, restart_word(zexc)], real64)
+         zhead(1:5) = real([kt, zexc%nid, iflags, restart_word(zexc), nend], real64)
          call oasis_put(zexc%nhead, time_of(zexc, kt), zhead(1:merge(jp_head, 0, nrank_oce == 0)), info)
       end if
+      call unwatch()
       call clock_add(2, it0)
       if (info < 0) call fail(at_step('OASIS does not send field ' // trim(var(kfld)%cname), kt), kerr)
    end subroutine snd_close
@@ -883,10 +961,12 @@ contains
       call system_clock(it0)
       zbuf(1:product(nbox(3:4, var(kfld)%ngrd))*var(kfld)%nlev) = 0._real64
       ilen = product(nbox(3:4, var(kfld)%ngrd)) * var(kfld)%nlev / size(var(kfld)%moasis)
+      call watch(at_step('no answer from the coupler for field ' // trim(var(kfld)%cname), kt))
       do jk = 1, size(var(kfld)%moasis)
          call oasis_get(var(kfld)%moasis(jk), time_of(zexc, kt), zbuf((jk-1)*ilen+1:jk*ilen), info)
       end do
       if (all(info /= [oasis_recvd, oasis_recvout, oasis_fromrest])) then
+         call unwatch()
          call fail(at_step('OASIS delivers nothing for field ' // trim(var(kfld)%cname) // &
             &      '; is its period in the namcouple that of the namelist?', kt), kerr)
          return
@@ -895,12 +975,14 @@ contains
          zexc%nkt = kt
          call oasis_get(zexc%nhead, time_of(zexc, kt), zhead, info)
          if (nint(zhead(1)) /= kt) then
+            call unwatch()
             call fail(at_step('the answer of the coupler belongs to another step', kt), kerr)
             return
          end if
          zexc%nstatus = nint(zhead(3))
          if (nint(zhead(4)) /= 0) lstop = .true.
       end if
+      call unwatch()
       call clock_add(2, it0)
       ld_new = .true.
    end subroutine rcv_open
@@ -959,11 +1041,12 @@ contains
    !> The last step of this run at which the exchange is due.
    pure function last_step(pexc) result(kt)
       type(t_exc), intent(in) :: pexc
-      integer :: kt
+      integer :: kt, iend
       if (pexc%lstatic) then
          kt = min(pexc%nkt, nit000)
       else
-         kt = nitend - mod(nitend - 1, pexc%nperiod)
+         iend = merge(nend, nitend, nend > 0)
+         kt = iend - mod(iend - 1, pexc%nperiod)
       end if
    end function last_step
 
@@ -999,6 +1082,30 @@ contains
       call system_clock(it1, irate)
       rtime(kslot) = rtime(kslot) + real(it1 - kt0, real64) / real(irate, real64)
    end subroutine clock_add
+
+   !> OASIS itself waits for ever: a call of it that lasts longer than the time-out is ended by SIGALRM, and the job with it.
+   subroutine watch(cdwork)
+      character(len=*), intent(in) :: cdwork   !< the sentence that is then said
+      type(c_funptr) :: zwas
+      integer(c_int) :: iret
+      cwork = cdwork
+      zwas = c_signal(jp_sigalrm, c_funloc(on_alarm))
+      iret = c_alarm(ceiling(min(rtimeout, 1.e9_real64), c_int))
+   end subroutine watch
+
+   subroutine unwatch()
+      integer(c_int) :: iret
+      iret = c_alarm(0_c_int)
+   end subroutine unwatch
+
+   subroutine on_alarm(ksig) bind(C, name='')
+      integer(c_int), value :: ksig
+      type(c_funptr) :: zwas
+      integer(c_int) :: iret
+      zwas = c_signal(ksig, c_null_funptr)
+      iret = c_alarm(5_c_int)   ! ends this process where the abort itself hangs
+      call fail(trim(cwork) // ' within the time-out of ' // trim(secs(rtimeout)))
+   end subroutine on_alarm
 
    !> Poll until all requests are complete: spin, then give the core away, then sleep; 0, or 1 at the time-out.
    subroutine wait_all(kn, kreq, kerr)

@@ -19,12 +19,14 @@ class Header:
     """What travels with every message to the coupler.
 
     kt: its step; restart: the last step, since the message before of this exchange, at whose end the ocean writes a restart (0:
-    none); last: no message of this exchange follows.
+    none); last: no message of this exchange follows; end: the step after which the run ends, where that is earlier than the
+    handshake said (0: it is not).
     """
 
     kt: int
     restart: int
     last: bool
+    end: int = 0
 
 
 OK, HELD, FALLBACK, INACTIVE = 0, 1, 2, 3

@@ -15,6 +15,7 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Copy, Exchange, Plan, buffers, copies
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake, parse
+from coupler.stop import Stop
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, Launch, hello
@@ -94,6 +95,7 @@ class MpiTransport:
         if not poll(lambda: MPI.Request.Testall(sends), self.timeout):
             raise HaloclineError(f"the ocean does not take the plan of the exchanges within {self.timeout:g} s.")
         self.timeout = timeout
+        self.stop = Stop(look=self.rank == 0)
         for relay in self.relays:
             relay.timeout = timeout
         for plan in plans:
@@ -118,8 +120,8 @@ class MpiTransport:
         if not arrived:
             raise HaloclineError(
                 f"nothing came from the ocean for exchange '{plan.exchange.name}' (step {kt}) within rn_timeout = "
-                f"{self.timeout:g} s. Is the ocean stuck, or does it not call cpl_snd for every field of the exchange "
-                f"({', '.join(field.name for field in plan.exchange.fields)})?"
+                f"{self.timeout:g} s. Is the ocean stuck (or another rank of the coupler, for which it waits), or does it "
+                f"not call cpl_snd for every field of the exchange ({', '.join(field.name for field in plan.exchange.fields)})?"
             )
         header = None
         for message in channel.messages:
@@ -148,7 +150,7 @@ class MpiTransport:
                 )
         with self.timers("pack"):
             for message in channel.messages:
-                message.head[:] = MAGIC, kt, plan.exchange.number, status, 0, 0, 0, 0
+                message.head[:] = MAGIC, kt, plan.exchange.number, status, self.stop.wanted(), 0, 0, 0
                 for copy in message.copies:
                     copy.message[...] = copy.block
             MPI.Prequest.Startall(channel.requests)
@@ -210,14 +212,14 @@ def abort_job(message: str, code: int = 1) -> None:
 
 def _header(message: Message, plan: Plan, kt: int) -> Header:
     """The header of a message, checked."""
-    magic, step, number, flags, restart = message.head[:5].tolist()
+    magic, step, number, flags, restart, end = message.head[:6].tolist()
     wrong_step = step != kt and not plan.exchange.static and not flags & FLAG_LAST
     if magic != MAGIC or number != plan.exchange.number or wrong_step:
         raise HaloclineError(
             f"exchange '{plan.exchange.name}': expected step {kt} of exchange {plan.exchange.number}, got step {step} of "
             f"exchange {number}. Ocean and coupler count steps differently."
         )
-    return Header(step, restart, bool(flags & FLAG_LAST))
+    return Header(step, restart, bool(flags & FLAG_LAST), end)
 
 
 def head_words(exchange: Exchange) -> list[int]:

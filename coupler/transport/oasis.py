@@ -20,6 +20,7 @@ from coupler.handshake import GridPart, Handshake, parse
 from coupler.oasis.genuine import find_pyoasis
 from coupler.oasis.namcouple import Entry, compare, read
 from coupler.oasis.var import SMALL_GRID, choose_form, level_names
+from coupler.stop import Stop
 from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.hello import MAGIC, send_hello_over_oasis
@@ -113,6 +114,7 @@ class OasisTransport:
                 words += [*head_words(plan.exchange), *(field.id for field in plan.exchange.fields)]
             self.inter.Send(np.array(words, np.int64), 0, TAG_PLAN)
         self.timeout, self.wire = timeout, wire
+        self.stop = Stop(look=self.rank == 0)
         for relay in self.relays:
             relay.timeout = timeout
         self.watchdog = Watchdog(timeout, abort_job)
@@ -175,7 +177,7 @@ class OasisTransport:
                 variable.get(when, part)
             if channel.head is not None:
                 channel.head.get(when, words)
-        step, number, flags, restart = (round(word) for word in words[:4].tolist())
+        step, number, flags, restart, end = (round(word) for word in words[:5].tolist())
         if number != plan.exchange.number or (step != kt and not plan.exchange.static):
             raise HaloclineError(
                 f"exchange '{plan.exchange.name}': expected step {kt} of exchange {plan.exchange.number}, got step {step} of "
@@ -187,7 +189,7 @@ class OasisTransport:
                     copy.block[...] = copy.message
                 else:
                     np.negative(copy.message, out=copy.block)
-        return Header(step, restart, bool(flags & FLAG_LAST))
+        return Header(step, restart, bool(flags & FLAG_LAST), end)
 
     def send(self, plan: Plan, kt: int, status: int) -> None:
         """Put the stack of a plan as the answer to step `kt`."""
@@ -203,7 +205,7 @@ class OasisTransport:
         ):
             for variable, part in channel.variables:
                 variable.put(when, part)
-            words = np.array([kt, plan.exchange.number, status, 0, 0, 0, 0, 0], float)
+            words = np.array([kt, plan.exchange.number, status, self.stop.wanted(), 0, 0, 0, 0], float)
             if channel.head is not None:
                 channel.head.put(when, words if self.rank == 0 else np.zeros(0))
 

@@ -7,7 +7,7 @@
 !! gave nothing (the coupler sends zero), and the ocean adds its own closure to that face.
 module cplstp
    use cpl_halocline, only: cpl_init, cpl_domain, cpl_var, cpl_define, cpl_snd, cpl_rcv, cpl_ready, cpl_status, cpl_restart, &
-   &  cpl_finalize, cpl_out, cpl_in, cpl_inactive
+   &  cpl_stop_requested, cpl_finalize, cpl_out, cpl_in, cpl_inactive
    use par_kind, only: wp
    use par_oce, only: Ni0glo, Nj0glo, Ni_0, Nj_0, jpi, jpj, jpk, jp_tem, Nis0, Nie0, Njs0, Nje0
    use asminc, only: asm_bias
@@ -20,7 +20,8 @@ module cplstp
    use traadv, only: ln_tra
    implicit none
    private
-   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_snd, cpl_oce_bias, cpl_oce_ready, cpl_oce_end, dyn_cpl, tra_cpl
+   public :: cpl_wanted, cpl_start, cpl_oce_define, cpl_oce_stop, cpl_oce_snd, cpl_oce_bias, cpl_oce_ready, cpl_oce_end, &
+   &  dyn_cpl, tra_cpl
 
    logical, public :: l_cpl = .false.        !< the run is coupled
    logical, public :: l_describe = .false.   !< print the handshake and stop
@@ -158,6 +159,12 @@ contains
          end if
       end subroutine one
    end subroutine static
+
+   !> Step kt is the last one when the coupler, or SIGTERM, asked for an early end.
+   subroutine cpl_oce_stop(kt)
+      integer, intent(in) :: kt   !< step that begins
+      if (cpl_stop_requested(kt)) nn_itend = kt
+   end subroutine cpl_oce_stop
 
    !> Send the now state of step kt.
    subroutine cpl_oce_snd(kt, Kmm)

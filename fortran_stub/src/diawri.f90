@@ -80,7 +80,7 @@ contains
       character(len=lc) :: clname, clrest
       integer :: jf
       write (clname, '(2a,i8.8,a,i8.8,3a)') trim(cn_exp), '_', nn_it000, '_', nn_itend, '_', cdkind, '.nc'
-      call iom_create(file, clname, cdkind, .true., ldmean, ln_dia_r8)
+      call iom_create(file, trim(clname)//'.part', cdkind, .true., ldmean, ln_dia_r8)
       clrest = ' '//cdlist
       do jf = 1, size(fields)
          if (cdlist /= 'all') then
@@ -186,7 +186,7 @@ contains
    !> Write mesh_mask.nc.
    subroutine dia_wri_mesh()
       type(t_iom) :: file
-      call iom_create(file, 'mesh_mask.nc', 'coordinates, metrics and masks', .false., .false., .true.)
+      call iom_create(file, 'mesh_mask.nc.part', 'coordinates, metrics and masks', .false., .false., .true.)
       call def2('glam', 'distance from the western wall', 'km')
       call def2('gphi', 'distance from the southern wall', 'km')
       call def2('e1', 'width along i', 'm')

@@ -237,10 +237,11 @@ contains
       &  count=[Ni0glo, Nj0glo, 1]), 'write '//cdname//' to', file%path)
    end subroutine iom_put2d
 
-   !> Bring what was written to the disk (ldend: and close).
+   !> Bring what was written to the disk (ldend: and close; a file that is called NAME.part gets its NAME then).
    subroutine iom_close(file, ldend)
       type(t_iom), intent(inout) :: file
       logical, intent(in) :: ldend
+      integer :: ipart
       if (.not. file%lopen) return
       if (mpprank == 0) then
          if (ldend) then
@@ -249,7 +250,10 @@ contains
             call iom_check(nf90_sync(file%ncid), 'write', file%path)
          end if
       end if
-      if (ldend) file%lopen = .false.
+      if (.not. ldend) return
+      file%lopen = .false.
+      ipart = index(file%path, '.part', back=.true.)
+      if (ipart > 0 .and. ipart + 4 == len_trim(file%path)) call iom_rename(file%path, file%path(:ipart - 1))
    end subroutine iom_close
 
    !> Rename a file, on rank 0.

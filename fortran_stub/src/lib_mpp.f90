@@ -82,7 +82,8 @@ contains
       if (.not. ll_silent) then
          if (ios == 0) then
             call say(inum)
-            close (inum)
+            close (inum, iostat=ios)
+            if (ios /= 0) write (numerr, '(3a)') 'gyre: ', cp_abort, ' cannot be written. Is the disk full?'
          end if
          iout = numout
          if (.not. lwp) then
@@ -91,7 +92,8 @@ contains
          end if
          if (iout /= -1) then
             call say(iout)
-            flush (iout)
+            flush (iout, iostat=ios)
+            if (ios /= 0) iout = -1
          end if
          call say(numerr)
          flush (numerr)
@@ -104,12 +106,14 @@ contains
 
       subroutine say(kunit)
          integer, intent(in) :: kunit
-         write (kunit, '(2a)') 'gyre: error: ', trim(cd1)
-         if (present(cd2)) write (kunit, '(2a)') '   ', trim(cd2)
-         if (present(cd3)) write (kunit, '(2a)') '   ', trim(cd3)
-         if (present(cd4)) write (kunit, '(2a)') '   ', trim(cd4)
-         if (present(cd5)) write (kunit, '(2a)') '   ', trim(cd5)
-         if (present(cd6)) write (kunit, '(2a)') '   ', trim(cd6)
+         integer :: istat
+         write (kunit, '(2a)', iostat=istat) 'gyre: error: ', trim(cd1)
+         if (present(cd2) .and. istat == 0) write (kunit, '(2a)', iostat=istat) '   ', trim(cd2)
+         if (present(cd3) .and. istat == 0) write (kunit, '(2a)', iostat=istat) '   ', trim(cd3)
+         if (present(cd4) .and. istat == 0) write (kunit, '(2a)', iostat=istat) '   ', trim(cd4)
+         if (present(cd5) .and. istat == 0) write (kunit, '(2a)', iostat=istat) '   ', trim(cd5)
+         if (present(cd6) .and. istat == 0) write (kunit, '(2a)', iostat=istat) '   ', trim(cd6)
+         if (istat /= 0 .and. kunit /= numerr) write (numerr, '(a)') 'gyre: a message cannot be written. Is the disk full?'
       end subroutine say
 
       subroutine wait(psec)

@@ -8,7 +8,7 @@ module nemogcm
    &  nn_stock, nn_write, nn_stat, ln_cpl
    use lib_mpp, only: mpp_start, mppstop, ctl_stop, mppsize
    use namread, only: nam_open, nam_next, nam_check, nam_where, cnam, cerr
-   use cplstp, only: l_cpl, l_describe, cpl_oce_define, cpl_oce_end
+   use cplstp, only: l_cpl, l_describe, cpl_oce_define, cpl_oce_stop, cpl_oce_end
    use usrdef, only: usr_def_nam
    use mppini, only: mpp_init
    use domain, only: dom_init
@@ -50,8 +50,11 @@ contains
          call timing_finalize(irec)
          if (lwp) write (numout, '(a,i0,a)') ' gyre: run ended well, right-hand sides of ', irec, ' records'
       else
-         do istp = nn_it000, nn_itend
+         istp = nn_it000
+         do while (istp <= nn_itend)
+            if (l_cpl) call cpl_oce_stop(istp)
             call stp(istp)
+            istp = istp + 1
          end do
          call timing_stop(jptim_all)
          call trd_close()

@@ -62,7 +62,8 @@ contains
       logical, intent(in) :: lddouble
       integer :: jt
       allocate (ztu(jpi, jpj, jpk), ztv(jpi, jpj, jpk), ztt(jpi, jpj, 1), zht(jpi, jpj, jpk), zhs(jpi, jpj, jpk))
-      call iom_create(file, cdpath, 'trends: terms of the right-hand sides, at one instant', .true., .false., lddouble)
+      call iom_create(file, trim(cdpath)//'.part', 'trends: terms of the right-hand sides, at one instant', .true., .false., &
+      &  lddouble)
       do jt = 1, size(cp_dyn)
          call iom_def(file, 'utrd_'//trim(cp_dyn(jt)), 'U', .true., ' ', 'du/dt: '//cp_dynlong(jt), 'm s-2', &
          &  'time_counter: point')

@@ -57,3 +57,9 @@ def test_a_field_sent_twice(host_with, host_run):
 def test_an_array_with_its_halo(host_with, host_run):
     done = host_run(host_with("      call cpl_snd(it, kt, t(2:,:,:))\n"), [SHORT])
     assert_refused(done, host_run.folder, "field t has the shape (9,6,2), declared (10,6,2)", "interior alone")
+
+
+def test_an_ocean_that_runs_on(host_with, host_run):
+    """A step more than it told cpl_define."""
+    done = host_run(host_with("      if (kt == 8) call cpl_snd(it, kt + 1, t)\n"), [SHORT])
+    assert_refused(done, host_run.folder, "field t beyond the last step given to cpl_define, 8 (step 9)")
