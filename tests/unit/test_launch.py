@@ -106,5 +106,6 @@ def test_a_run_says_what_its_guards_did():
 )
 def test_a_file_that_the_run_folder_lacks_may_be_linked(tmp_path, cause, hinted):
     (tmp_path / "halocline.abort").write_text(cause)
+    (tmp_path / "run.log").touch()
     words = launch._why(launch.Job(tmp_path, [], {}, True, 1), tmp_path / "run.log", 1)
     assert words.startswith(cause) and ("--link FILE" in words) is hinted
