@@ -1,7 +1,7 @@
 # Halocline: from a bare Debian machine to a coupled run. `make help` lists the targets.
 #
 # Nothing here is installed twice: each step looks first. `setup` is, in this order,
-#   system   Debian packages of docker/packages.txt that are missing (root or sudo)
+#   system   Debian packages of docker/packages.txt that are missing (root or sudo); those for the tests only: system-tests
 #   .venv    a virtual environment of Python >= 3.11
 #   Python   the packages of pyproject.toml in the versions of docker/constraints.txt
 SHELL       := /bin/bash
@@ -16,7 +16,7 @@ MAKEFLAGS += --no-print-directory
 TORCH_BUILD ?= cpu
 TORCH_INDEX ?= https://download.pytorch.org/whl/$(TORCH_BUILD)
 PIP_FLAGS   ?=
-EXTRAS      := train,dev
+EXTRAS      := train,dev,docs
 
 # What Open MPI 4 needs as root, in containers and with more ranks than cores; one thread per rank, always.
 export OMPI_ALLOW_RUN_AS_ROOT = 1
@@ -27,18 +27,23 @@ export OMP_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export ORT_DISABLE_TELEMETRY = 1
 
 TRANSPORT ?= mpi
 JOBS      ?= 2
 PREC      ?= double
+WORKERS   ?= 4
 V      := .venv/bin
 STAMP  := .venv/.halocline
 LISTS  := pyproject.toml docker/constraints.txt
 say     = echo "halocline: $(1)"
 # `+` before a call of it: make then shares its jobs with the ocean's own Makefile.
 ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
+# More workers than cores, because tests wait: for ranks to start, for time-outs that they provoke. The tests of a file share
+# fixtures, so they stay in one worker. WORKERS=0: one test after the other, as a debugger needs it.
+pytest  = $(V)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-all lint bench science-closures science-bias fortran setup system clean distclean
+.PHONY: help demo test test-all lint docs bench science-closures science-bias fortran setup system system-tests clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -47,22 +52,25 @@ help: ## list the targets
 demo: fortran ## double gyre alone and with three networks, a picture beside the truth; TRANSPORT=oasis: over OASIS3-MCT
 	@$(V)/halocline demo --transport $(TRANSPORT)
 
-test: lint ## lint, then every test (builds what is missing)
+test: lint docs ## lint, docs, then every test (builds what is missing); WORKERS=0: one after the other
 	@+$(call ocean,single)
 	@+$(call ocean,check)
-	@$(V)/python -m pytest -m "not slow"
+	@$(pytest) -m "not slow"
 
-test-all: lint ## every test, the whole matrices too
+test-all: lint docs ## the same with the whole matrices
 	@+$(call ocean,single)
 	@+$(call ocean,check)
-	@$(V)/python -m pytest
+	@$(pytest)
 
-lint: fortran ## ruff, mypy, fortitude, and a Fortran build in which a warning is an error
+lint: fortran system-tests ## ruff, mypy, fortitude, and a Fortran build in which a warning is an error
 	@$(call say,ruff) && $(V)/ruff check --quiet && $(V)/ruff format --check --quiet
 	@$(call say,mypy) && $(V)/mypy --no-error-summary
 	@$(call say,fortitude) && $(V)/fortitude --quiet check fortran_stub coupler
 	@$(call say,compiler warnings)
 	@+$(call ocean,check) B=$(CURDIR)/build/lint FC='mpif90 -Werror'
+
+docs: setup ## the documentation as a site in build/docs; a dead link is an error
+	@$(call say,mkdocs) && NO_MKDOCS_2_WARNING=1 $(V)/mkdocs build --strict --quiet -f docs/mkdocs.yml
 
 fortran: setup ## compile the ocean into build/double/gyre.exe and, over OASIS, gyre_oasis.exe; PREC=single: build/single too
 	@+$(call ocean,double)
@@ -105,8 +113,14 @@ distclean: clean ## the same, and .venv
 
 # --- Debian packages -------------------------------------------------------------------------------------------------
 
+# The list has two parts, PART=run and PART=tests. Without the second the tests that need it are skipped, and say so.
+PART ?= run
+system-tests: system
+	@$(MAKE) system PART=tests
+
 system:
-	@wanted=$$(sed 's/#.*//' docker/packages.txt | xargs); \
+	@other='/^# --- for the tests only/,$$d'; [ $(PART) = run ] || other='1,/^# --- for the tests only/d'; \
+	wanted=$$(sed "$$other; s/#.*//" docker/packages.txt | xargs); \
 	if ! command -v dpkg-query >/dev/null; then \
 	  for tool in gfortran mpif90 mpirun nf-config; do command -v $$tool >/dev/null || absent="$${absent:-} $$tool"; done; \
 	  [ -z "$${absent:-}" ] || { echo "halocline: not a Debian system; install these tools yourself:$$absent" >&2; exit 1; }; \
@@ -120,6 +134,9 @@ system:
 	install="apt-get install -y --no-install-recommends$$missing"; \
 	if [ "$$(id -u)" = 0 ]; then as=(env); \
 	elif sudo -n true 2>/dev/null; then as=(sudo -n env); \
+	elif [ $(PART) = tests ]; then \
+	  $(call say,skipping the tests that need these packages (only root can install them):$$missing); \
+	  exit 0; \
 	else \
 	  echo "halocline: Debian packages are missing and this account can neither be root nor use sudo without a password." >&2; \
 	  echo "  Run this line as root, then make again:" >&2; \

@@ -67,6 +67,15 @@ def repo() -> Path:
     return REPO
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_session_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Open MPI's files in a folder of this process: mpirun removes /tmp/ompi.* while another one is making its own there.
+
+    What a killed job leaves is then removed with the folders of the tests.
+    """
+    os.environ["OMPI_MCA_orte_tmpdir_base"] = str(tmp_path_factory.mktemp("ompi"))
+
+
 @pytest.fixture(scope="session")
 def mpirun(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Finished]:
     """mpirun(args, np=1, timeout=60, cwd=None, env=None) -> Finished; a time-out fails the test.

@@ -37,6 +37,7 @@ def test_a_chain_with_noise_has_the_same_bits_in_every_layout(zb20_run, tmp_path
     assert "networks run in this order: filter, gz21" in run.text
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the published weights are not at shared/data/gz21")
 def test_torch_export_keeps_what_it_prints(zb20_run, tmp_path):
     """oneDNN sums 128 channels of 5 x 5 kernels in an order that depends on the size of the block: round-off, and it says so."""

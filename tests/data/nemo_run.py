@@ -8,6 +8,9 @@ import cftime
 import numpy as np
 import xarray as xr
 
+from models.data.mesh import read_mesh
+from models.data.nemo import open_nemo
+
 IOIPSL = {"t": "votemper", "s": "vosaline", "u": "vozocrtx", "v": "vomecrty", "ssh": "sossheig"}
 XIOS = {"t": "toce", "s": "soce", "u": "uoce", "v": "voce", "ssh": "ssh"}
 CMIP = {"t": "thetao", "s": "so", "u": "uo", "v": "vo", "ssh": "zos"}
@@ -87,3 +90,26 @@ class Run:
                 dataset[names[name]] = (("time_counter", *vertical, "y", "x"), on_land)
             encoding = {name: {"_FillValue": None} for name in dataset.variables}
             dataset.to_netcdf(folder / f"RUN{label}_grid_{point}.nc", encoding=encoding)
+
+
+def opened(folder: Path, patterns=("*grid*.nc",), chosen=None, **options) -> xr.Dataset:
+    """The fields of the run in `folder`."""
+    return open_nemo(folder, patterns, read_mesh(folder / "mesh_mask.nc"), chosen or {}, **options)
+
+
+def assert_same_fields(found: xr.Dataset, run: Run) -> None:
+    for name, values in run.fields.items():
+        assert np.array_equal(found[name].values, values), name
+
+
+def namelist(folder: Path, **switches) -> Path:
+    """A folder with a namelist_cfg that coarsens `folder`."""
+    values = {"cn_source": "nemo", "cn_truth": str(folder), "nn_factor": 2, "cn_filter": "none", "ln_advective": False}
+    lines = []
+    for key, value in (values | switches).items():
+        text = {True: ".true.", False: ".false."}.get(value) if isinstance(value, bool) else None
+        lines.append(f"   {key} = {text or (repr(value) if isinstance(value, str) else value)}")
+    cfg = folder / "cfg"
+    cfg.mkdir(exist_ok=True)
+    (cfg / "namelist_cfg").write_text("&namcoarsen\n" + "\n".join(lines) + "\n/\n")
+    return cfg
