@@ -11,7 +11,10 @@
 #   BARE_ENV     names of environment variables to pass on; PIP_* and *_proxy always are
 set -euo pipefail
 
-[ $# -ge 1 ] && [ "$(id -u)" = 0 ] || { echo "usage, as root: $0 ROOT [TARGET ...]" >&2; exit 2; }
+if [ $# -lt 1 ] || [ "$(id -u)" != 0 ]; then
+  echo "usage, as root: $0 ROOT [TARGET ...]" >&2
+  exit 2
+fi
 mkdir -p "$1"
 root=$(realpath "$1")
 shift
