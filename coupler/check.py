@@ -149,7 +149,7 @@ def _bind(found: Findings, settings: Settings) -> Bound:
 
     steps: list[Callable[[], object]] = [
         lambda: found.proofs.extend(proofs(bound.wiring)),
-        lambda: Diagnostics(settings, shake, plans, transport, bound.boxes, networks),
+        lambda: found.remarks.extend(Diagnostics(settings, shake, plans, transport, bound.boxes, networks).notes),
         lambda: comparisons(
             networks, received, transport, {n: f.units for n, f in by_name(shake.fields, "in").items()}
         ),

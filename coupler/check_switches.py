@@ -35,7 +35,7 @@ def of_coupler(settings: Settings) -> list[Value]:
     groups: list[tuple[str, NamGroup]] = [("namcpl", settings.namcpl)]
     groups += [("namexc", group) for group in settings.namexc]
     groups += [("namnet", group) for group in settings.namnet]
-    groups += [("namdiag", settings.namdiag)]
+    groups += [("namdiag", settings.namdiag), ("namlog", settings.namlog)]
     return [value for name, group in groups for value in _of_group(name, group)]
 
 

@@ -17,6 +17,7 @@ from coupler.engines.tiled import HostPeak
 from coupler.launch import ENVIRONMENT
 from coupler.namelist import read_groups
 from coupler.network import Network
+from coupler.programs import on_path
 
 REFERENCE = "gyre"  # what the reference ocean calls itself in the handshake
 BUDGET = 1.0  # seconds for the networks, and again for the ocean
@@ -78,7 +79,7 @@ def time_ocean(ocean: Ocean, folder: Path, ranks: int, budget: float = BUDGET) -
     (place / "namelist_cfg").write_text(_alone(folder / "namelist_cfg", steps), encoding="utf-8")
     if (folder / "namelist_ref").exists():
         shutil.copyfile(folder / "namelist_ref", place / "namelist_ref")
-    command = [shutil.which("mpirun") or "mpirun", "-np", str(ranks), str(ocean.program)]
+    command = [on_path("mpirun") or "mpirun", "-np", str(ranks), str(ocean.program)]
     try:
         done = subprocess.run(
             command, cwd=place, env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL, capture_output=True,

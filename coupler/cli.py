@@ -6,7 +6,7 @@ import signal
 import sys
 import traceback
 from contextlib import suppress
-from importlib.metadata import entry_points, version
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -27,14 +27,16 @@ Cfg = Annotated[Path, typer.Argument(help="folder that holds namelist_cfg, or th
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"halocline {version('halocline')}")
+        from coupler.versions import text
+
+        print(text())
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     show: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version of every library")
     ] = False,
 ) -> None:
     """Couple a Fortran ocean model with neural networks."""
@@ -44,7 +46,9 @@ def _root(
 def couple(cfg: Cfg = Path(".")) -> None:
     """The coupler process: `mpirun -np N model.exe : -np M halocline couple CFG`."""
     from coupler import settings
+    from coupler.log import Log
 
+    log = Log()
     switches: settings.Settings | HaloclineError
     try:
         switches = settings.load(cfg)
@@ -60,15 +64,17 @@ def couple(cfg: Cfg = Path(".")) -> None:
     try:
         if isinstance(switches, HaloclineError):
             raise switches
-        loop.couple(switches)
+        loop.couple(switches, log=log)
     except HaloclineError as error:
-        abort_job(str(error), 1)
+        abort_job(log.last_words(str(error)), 1)
     except BaseException as error:  # an exit without an abort would leave the ocean waiting
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            abort_job(f"{error}. The disk of {Path.cwd()} takes no more: make room there, or run elsewhere.", 1)
+            words = f"{error}. The disk of {Path.cwd()} takes no more: make room there, or run elsewhere."
+            abort_job(log.last_words(words), 1)
         with suppress(OSError):
             Path("halocline.traceback").write_text(traceback.format_exc(), encoding="utf-8")
-        abort_job(f"{type(error).__name__}: {error}. This is a defect; the details are in halocline.traceback.", 2)
+        words = f"{type(error).__name__}: {error}. This is a defect; the details are in halocline.traceback."
+        abort_job(log.last_words(words), 2)
 
 
 @app.command()
@@ -80,13 +86,16 @@ def run(
     ocean: Annotated[Path | None, typer.Option(help="ocean executable; default cn_exe, or the reference ocean")] = None,
     link: Annotated[list[Path] | None, typer.Option(help="file to link into the run folder (repeat)")] = None,
     transport: Annotated[str | None, typer.Option(help="mpi or oasis, in place of cn_transport")] = None,
+    trace: Annotated[
+        bool, typer.Option("--trace", help="write halocline.trace.json: what every rank did when")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="prepare the run folder and print the command")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="empty the run folder first")] = False,
 ) -> None:
     """Prepare a run folder, launch ocean and coupler, show progress, end with a table of where the time went."""
     from coupler import launch
 
-    job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite, transport)
+    job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite, transport, trace)
     if dry_run:
         print(job.command_line())
         return
@@ -197,11 +206,12 @@ def replay(
     cfg: Annotated[Path | None, typer.Option(help="namelist in place of the recorded one")] = None,
     out: Annotated[Path, typer.Option(help="file for the answers")] = Path("halocline_replay.nc"),
     steps: Annotated[str, typer.Option(help="FIRST:LAST; default: all that were recorded")] = "",
+    trace: Annotated[bool, typer.Option("--trace", help="write a trace: what the coupler did when")] = False,
 ) -> None:
     """Run the networks on recorded states, without an ocean, and compare the answers with the recorded ones."""
     from coupler import replay as replaying
 
-    replaying.replay(file, cfg, artefact or [], out, steps, Console())
+    replaying.replay(file, cfg, artefact or [], out, steps, Console(), trace)
 
 
 @app.command()

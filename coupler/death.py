@@ -5,6 +5,8 @@ import shutil
 import signal
 from pathlib import Path
 
+from coupler.stop import CAUGHT
+
 FULL = 64 * 1024  # bytes free, below which nothing more fits
 # Open MPI's mpirun, then Slurm's srun.
 BY_SIGNAL = (
@@ -13,6 +15,7 @@ BY_SIGNAL = (
 )
 BY_CODE = (
     re.compile(r"Process name: \[\[\d+,\d+\],(\d+)\]\s+Exit code:\s+(\d+)"),
+    re.compile(r"mpirun has exited due to process rank (\d+) with PID (\d+)\s+on\s+node \S+ exiting improperly"),
     re.compile(r"srun: error: \S+ task (\d+): Exited with exit code (\d+)"),
 )
 NAMES = {"Killed": 9, "Terminated": 15, "Segmentation fault": 11, "Bus error": 7, "Aborted": 6}
@@ -28,7 +31,7 @@ REASONS = {
 def cause(log: str, code: int, ocean_ranks: int, rundir: Path) -> str | None:
     """A sentence on the first process that died, None where nothing is known of one.
 
-    log: what mpirun or srun printed; code: its exit code.
+    log: what mpirun or srun printed; code: its exit code, negative if a signal ended it.
     """
     if shutil.disk_usage(rundir).free < FULL:
         return (
@@ -41,10 +44,18 @@ def cause(log: str, code: int, ocean_ranks: int, rundir: Path) -> str | None:
     for pattern in BY_CODE:
         found = pattern.search(log)
         if found:
+            how = "without MPI_Finalize" if "improperly" in found[0] else f"with exit code {found[2]}"
             return (
-                f"{_who(int(found[1]), ocean_ranks)} left with exit code {found[2]} before the run's end, and said nothing to "
-                "the coupler. Look at its own output."
+                f"{_who(int(found[1]), ocean_ranks)} left {how} before the run's end, and told nobody why. Look at its own "
+                "output."
             )
+    if code < 0:  # as Python tells it
+        return f"the launcher {_ended_by(-code)}"
+    if CAUGHT in log:  # mpirun hands it to the ranks, and kills them a second later
+        return (
+            "the launcher was ended, by SIGTERM as it seems. To end a run with restarts on both sides, send SIGTERM to `halocline "
+            "run` or touch halocline.stop in the run folder."
+        )
     # mpirun names nobody when MPI had not started.
     return f"a process of the launch {_ended_by(code - 128)}" if 128 < code < 128 + signal.NSIG else None
 

@@ -10,16 +10,25 @@ from rich.table import Table
 
 End = Mapping[str, Mapping[str, Any]]
 
-# Row of the table, side, phases that are added; "-" phases are subtracted from the total.
+# Row of the table, side, phases that are added; "-": the total without the other rows of its side. Rows of one side and
+# one rank add up to its total.
 ROWS = (
-    ("computing", "ocean", ("total", "-wait", "-pack", "-unpack")),
+    ("computing", "ocean", ("-",)),
     ("waiting for the coupler", "ocean", ("wait",)),
     ("transport", "ocean", ("pack", "unpack")),
     ("inference", "coupler", ("inference",)),
+    ("guards", "coupler", ("guarding",)),
     ("waiting for the ocean", "coupler", ("wait",)),
+    ("waiting for each other", "coupler", ("relay",)),
     ("transport", "coupler", ("pack", "unpack")),
-    ("start, diagnostics, end", "coupler", ("total", "-wait", "-pack", "-unpack", "-inference")),
+    ("diagnostics", "coupler", ("diagnostics",)),
+    ("recording", "coupler", ("record",)),
+    ("restarts", "coupler", ("restart",)),
+    ("start", "coupler", ("start",)),
+    ("end", "coupler", ("end",)),
+    ("loop, log", "coupler", ("-",)),
 )
+OPTIONAL = ("relay", "diagnostics", "record")  # rows that are left out where no rank spent time on them
 
 
 def read_end(rundir: Path) -> End:
@@ -37,10 +46,25 @@ def read_end(rundir: Path) -> End:
 
 def seconds_of(document: Mapping[str, Any], phases: tuple[str, ...]) -> np.ndarray:
     """Seconds per rank of a row of the table."""
-    total = np.zeros(len(document["total"]))
-    for phase in phases:
-        total += -np.array(document[phase[1:]]) if phase.startswith("-") else np.array(document[phase])
-    return total
+    total = np.array(document["total"])
+    if phases == ("-",):
+        others = {phase for _, side, row in ROWS if side == document["side"] for phase in row} - {"-"}
+        return total - sum((np.array(document[phase]) for phase in others), np.zeros(len(total)))
+    return sum((np.array(document[phase]) for phase in phases), np.zeros(len(total)))
+
+
+def rows(end: End) -> list[tuple[str, str, np.ndarray]]:
+    """Side, label and seconds per rank of every row; of several networks each has a row beneath their sum."""
+    found = []
+    for label, side, phases in ROWS:
+        seconds = seconds_of(end[side], phases)
+        if phases[0] in OPTIONAL and not seconds.any():
+            continue
+        found.append((side, label, seconds))
+        networks = end[side].get("networks", {}) if phases == ("inference",) else {}
+        if len(networks) > 1:
+            found += [(side, f"  {name}", np.array(part["inference"])) for name, part in networks.items()]
+    return found
 
 
 def table(end: End) -> Table:
@@ -51,8 +75,7 @@ def table(end: End) -> Table:
     for name in ("min", "median", "max", "share"):
         result.add_column(name, justify="right")
     previous = ""
-    for label, side, phases in ROWS:
-        seconds = seconds_of(end[side], phases)
+    for side, label, seconds in rows(end):
         share = 100 * np.median(seconds) / max(float(np.median(end[side]["total"])), 1e-9)
         shown = f"{side} ({len(seconds)})" if side != previous else ""
         result.add_row(
@@ -67,12 +90,28 @@ def early(end: End) -> list[str]:
     kt = end["coupler"].get("stopped", 0)
     if not kt:
         return []
-    from coupler.restart import restart_name  # brings in the networks, which `halocline run` does not need
+    why = f" ({end['coupler']['why']})" if end["coupler"].get("why") else ""
+    return [f"it was asked to end early{why} and ended after step {kt}; both sides have written restarts. {go_on(kt)}"]
 
-    return [
-        f"it was asked to end early and ended after step {kt}; both sides have written restarts. Go on with nn_it000 = {kt + 1}, "
-        f"the ocean's restart of step {kt}, and cn_rst_in = '{restart_name(kt)}'"
-    ]
+
+def go_on(kt: int) -> str:
+    """How a run is continued from the restarts of step `kt`."""
+    return (
+        f"Go on with nn_it000 = {kt + 1}, the ocean's restart of step {kt}, cn_rst_in = 'halocline_{kt:08d}_restart.nc', and "
+        "cn_first = 'restart' where nn_lag = 1."
+    )
+
+
+def last_restarts(rundir: Path) -> int:
+    """The last step of which both sides have left a restart, 0 if there is none.
+
+    The ocean's is known by its name, as NEMO's and the reference ocean's: NAME_KKKKKKKK_restart*.nc.
+    """
+    steps = (int(path.name[10:18]) for path in rundir.glob("halocline_[0-9]*_restart.nc") if path.name[10:18].isdigit())
+    for kt in sorted(steps, reverse=True):
+        if any(not path.name.startswith("halocline_") for path in rundir.glob(f"*_{kt:08d}_restart*.nc")):
+            return kt
+    return 0
 
 
 def interventions(end: End) -> list[str]:

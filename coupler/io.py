@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from coupler.errors import HaloclineError
 from coupler.fields import Field
+from coupler.stagger import HALF
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -50,20 +51,22 @@ def date_of(time: "xr.DataArray") -> str:
 
 @dataclass(frozen=True)
 class DiagnosticsField:
-    """One variable of a diagnostics file."""
+    """One variable of a diagnostics file; `more`: attributes beside name, units and place, empty ones left out."""
 
     name: str
     units: str
     point: str  # T, U, V, F or W
     levels: int = 1
     long_name: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 class DiagnosticsFile:
     """Records of fields over time, in a file that has its name only once it is whole.
 
     Variables are (time_counter, level, y, x), or (time_counter, y, x) with one level. The file is written as PATH.part
-    and renamed by `close`; a run that dies leaves the part, readable up to its last complete record.
+    and renamed by `close`; a run that dies leaves the part, readable up to its last complete record. What an earlier run left
+    under either name gets its steps into its name, NAME_KT1_KT2.nc.
     """
 
     def __init__(
@@ -74,11 +77,18 @@ class DiagnosticsFile:
         start: str,
         calendar: str,
         attributes: Mapping[str, str | int | float] | None = None,
+        coordinates: Sequence[DiagnosticsField] = (),
+        bounds: bool = False,
     ) -> None:
-        """shape: (y, x) of the whole grid. start: date and time of the experiment's first step, ISO 8601."""
+        """shape: (y, x) of the whole grid. start: date and time of the experiment's first step, ISO 8601.
+
+        coordinates: two-dimensional ones, filled by `put_coordinate`; columns and rows are counted where there is none.
+        bounds: records are means between two times.
+        """
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.records = 0
+        _put_by(self.part, self.path)
         try:
             self._file = netCDF4.Dataset(self.part, "w", format="NETCDF4")
         except OSError as error:
@@ -89,31 +99,49 @@ class DiagnosticsFile:
         self._file.createDimension("x", shape[1])
 
         time = self._file.createVariable("time_counter", "f8", ("time_counter",))
-        time.setncatts({"standard_name": "time", "units": f"seconds since {start}", "calendar": calendar, "axis": "T"})
+        since = {"units": f"seconds since {start}", "calendar": calendar}
+        time.setncatts({"standard_name": "time", "long_name": "time", **since, "axis": "T"})
+        if bounds:
+            self._file.createDimension("axis_nbounds", 2)
+            time.setncattr("bounds", "time_counter_bounds")
+            self._file.createVariable("time_counter_bounds", "f8", ("time_counter", "axis_nbounds")).setncatts(since)
         step = self._file.createVariable("kt", "i8", ("time_counter",))
-        step.setncatts({"long_name": "model step", "units": "1"})
+        step.setncatts({"long_name": "last model step of the mean" if bounds else "model step", "units": "1"})
 
-        for field in fields:
-            variable = self._file.createVariable(field.name, "f8", self._dimensions(field, fields))
-            variable.setncatts({"long_name": field.long_name or field.name, "units": field.units, "point": field.point})
+        for item in coordinates:
+            self._describe(self._file.createVariable(item.name, "f8", ("y", "x")), item)
+        for axis, size in zip("xy", shape[::-1], strict=True) if not coordinates else ():
+            index = self._file.createVariable(axis, "i4", (axis,))
+            word = "column" if axis == "x" else "row"
+            index.setncatts({"long_name": f"{word} of the grid, from 1", "units": "1", "axis": axis.upper()})
+            index[:] = np.arange(1, size + 1)
+        for item in fields:
+            self._describe(self._file.createVariable(item.name, "f8", self._dimensions(item, fields)), item)
 
-    def _dimensions(self, field: DiagnosticsField, fields: Sequence[DiagnosticsField]) -> tuple[str, ...]:
-        if field.levels == 1:
+    def _describe(self, variable: netCDF4.Variable, item: DiagnosticsField) -> None:
+        j, i = HALF.get(item.point, (0, 0))
+        place = {"point": item.point, "stagger": f"x: {0.5 * i:g} y: {0.5 * j:g} (cells from T)"}
+        more = {key: value for key, value in item.more.items() if value}
+        variable.setncatts({"long_name": item.long_name or item.name, "units": item.units, **place, **more})
+
+    def _dimensions(self, item: DiagnosticsField, fields: Sequence[DiagnosticsField]) -> tuple[str, ...]:
+        if item.levels == 1:
             return ("time_counter", "y", "x")
-        level = "level" if field.levels == max(other.levels for other in fields) else f"level_{field.levels}"
+        level = "level" if item.levels == max(other.levels for other in fields) else f"level_{item.levels}"
         if level not in self._file.dimensions:
-            self._file.createDimension(level, field.levels)
+            self._file.createDimension(level, item.levels)
             axis = self._file.createVariable(level, "i4", (level,))
             axis.setncatts({"long_name": "model level, counted from the surface", "positive": "down", "axis": "Z"})
-            axis[:] = np.arange(1, field.levels + 1)
+            axis[:] = np.arange(1, item.levels + 1)
         return ("time_counter", level, "y", "x")
 
-    def record(self, kt: int, seconds: int) -> None:
-        """Start the record of step kt, `seconds` after the experiment's start; `put` then fills it."""
+    def record(self, kt: int, seconds: float, bounds: tuple[float, float] | None = None) -> None:
+        """Start the record of step kt, `seconds` after the experiment's start; `put` then fills it. bounds: of a mean [s]."""
         with self._disk():
-            self._file.sync()
             self._file["time_counter"][self.records] = seconds
             self._file["kt"][self.records] = kt
+            if bounds is not None:
+                self._file["time_counter_bounds"][self.records] = bounds
         self.records += 1
 
     def put(self, name: str, values: np.ndarray, j: int = 0, i: int = 0) -> None:
@@ -130,6 +158,17 @@ class DiagnosticsFile:
         with self._disk():
             variable[self.records - 1, ..., j : j + nj, i : i + ni] = values
 
+    def put_coordinate(self, name: str, values: np.ndarray, j: int, i: int) -> None:
+        """Write a box (y, x) of a coordinate, lower left corner at row j, column i."""
+        nj, ni = values.shape
+        with self._disk():
+            self._file[name][j : j + nj, i : i + ni] = values
+
+    def sync(self) -> None:
+        """Let the disk have what was put: what dies afterwards leaves it readable."""
+        with self._disk():
+            self._file.sync()
+
     @contextmanager
     def _disk(self) -> Iterator[None]:
         """What the disk, or HDF5, does not take, in words."""
@@ -143,6 +182,7 @@ class DiagnosticsFile:
         if self._file.isopen():
             with self._disk():
                 self._file.close()
+            _put_by(self.path, self.path)
             self.part.replace(self.path)
         return self.path
 
@@ -158,6 +198,19 @@ class DiagnosticsFile:
             self._file.close()  # the part stays a part
 
 
+def _put_by(old: Path, path: Path) -> None:
+    """Name a file of an earlier run by its first and last step, NAME_KT1_KT2.nc; leave one without a record, or damaged."""
+    if not old.is_file():
+        return
+    try:
+        with netCDF4.Dataset(old) as file:
+            steps = [int(kt) for kt in file["kt"][:]]
+    except (OSError, RuntimeError, IndexError, ValueError):
+        return
+    if steps:
+        old.replace(path.with_name(f"{path.stem}_{steps[0]:08d}_{steps[-1]:08d}{path.suffix}"))
+
+
 def create_diagnostics(
     path: Path | str,
     shape: tuple[int, int],
@@ -165,12 +218,14 @@ def create_diagnostics(
     start: str,
     calendar: str = "noleap",
     attributes: Mapping[str, str | int | float] | None = None,
+    coordinates: Sequence[DiagnosticsField] = (),
+    bounds: bool = False,
 ) -> DiagnosticsFile:
-    """A new diagnostics file for a grid of shape (y, x); see `DiagnosticsFile`. Replaces an older one at `close`.
+    """A new diagnostics file for a grid of shape (y, x); see `DiagnosticsFile`. An older one is put by at `close`.
 
     Raises HaloclineError when the place cannot be written.
     """
-    return DiagnosticsFile(path, shape, fields, start, calendar, attributes)
+    return DiagnosticsFile(path, shape, fields, start, calendar, attributes, coordinates, bounds)
 
 
 def write_fields(

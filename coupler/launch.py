@@ -10,24 +10,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from coupler import death, settings
-from coupler.ending import early, interventions, read_end, table
+from coupler.ending import early, go_on, interventions, last_restarts, read_end, table
 from coupler.errors import HaloclineError
+from coupler.log import close_log
 from coupler.namcouple import describe, write
 from coupler.namelist import read_groups, with_value
+from coupler.programs import on_path
+from coupler.screen import watch
 from coupler.stop import STOP_FILE
+from coupler.trace import add_ocean
+from coupler.versions import revision
 
 MARKS = (
     "halocline.abort",
     "halocline.progress",
+    "halocline.trace.json",
+    "coupler.log.jsonl",
     "halocline.stop",
     "halocline.traceback",
     "halocline.coupler.json",
@@ -45,6 +52,7 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime's
     # Huge pages for large arrays, as numpy has them: 13.5 MB there and back take 5.6 instead of 9.0 ms.
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
@@ -59,6 +67,7 @@ class Job:
     environment: Mapping[str, str]
     coupled: bool
     ocean_ranks: int
+    log: settings.NamLog = field(default_factory=settings.NamLog)
 
     def command_line(self) -> str:
         """The command as a user would type it."""
@@ -74,10 +83,11 @@ def prepare(
     link: Sequence[Path] = (),
     overwrite: bool = False,
     transport: str | None = None,
+    trace: bool = False,
 ) -> Job:
     """Fill a run folder from CFG: its files as links, the namelist as a copy, and the command to start.
 
-    transport: in place of cn_transport, written into the copy, which both sides read.
+    transport: in place of cn_transport, written into the copy, which both sides read; trace: the same with ln_trace.
 
     Raises HaloclineError when something is missing, when the run folder holds an earlier run and `overwrite` is not
     set, or when the namelist has errors (before anything is written).
@@ -105,9 +115,10 @@ def prepare(
         if not (rundir / "namelist_cfg").exists():
             raise HaloclineError(f"{rundir} does not look like a run folder (no namelist_cfg); it is not emptied.")
         shutil.rmtree(rundir)
-    fill(rundir, cfg, link, transport)
+    fill(rundir, cfg, link, transport, trace)
     table_of_switches = settings.load(rundir)
     environment = {key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()}
+    environment["HALOCLINE_REVISION"] = revision()
     environment["HALOCLINE_TIMEOUT_START"] = f"{table_of_switches.namcpl.rn_timeout_start:g}"
     if over_oasis:
         namcouple = rundir / "namcouple"
@@ -117,17 +128,20 @@ def prepare(
             namcouple.write_text(text, encoding="utf-8")
         write(table_of_switches, describe(program, rundir, environment), namcouple)
     command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
-    return Job(rundir, command, environment, coupler_ranks > 0, ocean_ranks)
+    return Job(rundir, command, environment, coupler_ranks > 0, ocean_ranks, table_of_switches.namlog)
 
 
-def fill(rundir: Path, cfg: Path, link: Sequence[Path], transport: str | None) -> None:
+def fill(rundir: Path, cfg: Path, link: Sequence[Path], transport: str | None, trace: bool = False) -> None:
     """The files of CFG and of `link` as links in a run folder, the namelist as a copy, and our namelist_ref if it has none."""
     rundir.mkdir(parents=True, exist_ok=True)
     if cfg.is_dir():
         for path in sorted(cfg.iterdir()):
             if path.name != "namelist_cfg" and path.is_file():
                 (rundir / path.name).symlink_to(path.resolve())
-    text = _with_transport(settings.config_file(cfg), transport)
+    text = settings.config_file(cfg).read_text(encoding="utf-8", errors="replace")
+    changes = [("namcpl", "cn_transport", f"'{transport}'")] if transport else []
+    for change in [*changes, *([("namlog", "ln_trace", ".true.")] if trace else [])]:
+        text = _with_switch(text, settings.config_file(cfg), *change)
     (rundir / "namelist_cfg").write_text(text, encoding="utf-8")
     shared = REPOSITORY / "namelists" / "namelist_ref"
     if not (rundir / "namelist_ref").exists() and shared.exists():
@@ -138,15 +152,10 @@ def fill(rundir: Path, cfg: Path, link: Sequence[Path], transport: str | None) -
         target.symlink_to(path.resolve())
 
 
-def _with_transport(namelist: Path, transport: str | None) -> str:
-    """The text of the namelist, with another transport in &namcpl."""
-    text = namelist.read_text(encoding="utf-8", errors="replace")
-    if transport is None:
-        return text
-    groups = [group for group in read_groups(namelist) if group.name == "namcpl"]
-    if not groups:
-        return f"{text}\n&namcpl cn_transport = '{transport}' /\n"
-    return with_value(text, groups[0], "cn_transport", f"'{transport}'")
+def _with_switch(text: str, namelist: Path, name: str, key: str, value: str) -> str:
+    """The text of a namelist, with another value in one of its groups. namelist: the file that it was read from."""
+    groups = [group for group in read_groups(namelist) if group.name == name]
+    return with_value(text, groups[0], key, value) if groups else f"{text}\n&{name} {key} = {value} /\n"
 
 
 def executable(ocean: Path | None, named: str, beside: Path, over_oasis: bool = False) -> Path:
@@ -169,7 +178,7 @@ def _launcher() -> str:
     """Inside a Slurm job srun, else mpirun."""
     names = ("srun", "mpirun") if "SLURM_JOB_ID" in os.environ else ("mpirun",)
     for name in names:
-        path = shutil.which(name)
+        path = on_path(name)
         if path:
             return path
     raise HaloclineError(
@@ -211,7 +220,8 @@ class Screen(Console):
 def run(job: Job, console: Console) -> None:
     """Run the job with progress on the terminal, then the table of where the time went.
 
-    SIGTERM to this process ends a coupled run early, with restarts on both sides; a second one ends the job at once.
+    SIGTERM to this process ends a coupled run early, with restarts on both sides; a second one, Ctrl-C or a terminal that is
+    closed (but under nohup) ends the job at once.
     Raises HaloclineError when the job fails: a side ended with an error, or without its end marker.
     """
     for name in MARKS:
@@ -227,27 +237,35 @@ def run(job: Job, console: Console) -> None:
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-        previous = signal.signal(signal.SIGTERM, partial(_terminated, job, console))
+        previous = _listen(job, console)
         try:
-            _watch(job, process, console)
-        except BaseException:
-            process.terminate()
-            process.wait()
+            watch(job.rundir, job.log, process, console)
+        except BaseException as error:
+            _end(process)
+            if job.coupled:
+                close_log(job.rundir, str(error) or f"`halocline run` was ended: {type(error).__name__}")
             raise
         finally:
-            signal.signal(signal.SIGTERM, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)
     seconds = time.perf_counter() - start
     if process.returncode != 0:
-        raise HaloclineError(_why(job, log, process.returncode))
+        why = _why(job, log, process.returncode)
+        if job.coupled:
+            close_log(job.rundir, why)
+        raise HaloclineError(why)
     end = read_end(job.rundir) if job.coupled else {}
     missing = [side for side in ("ocean", "coupler") if side not in end] if job.coupled else []
     if missing:
-        raise HaloclineError(
+        why = (
             f"the job ended with exit code 0 but without the end marker of the {' and the '.join(missing)} "
             f"(halocline.{missing[0]}.json in {job.rundir}).\n  Look at {log}. Does the model call cpl_finalize?"
         )
+        close_log(job.rundir, why)
+        raise HaloclineError(why)
     console.print(f"run ended well after {seconds:.1f} s in {_short(job.rundir)}")
     if end:
+        add_ocean(job.rundir, end["ocean"])
         for line in early(end):
             console.print(line, highlight=False, soft_wrap=True)
         console.print(table(end))
@@ -255,41 +273,41 @@ def run(job: Job, console: Console) -> None:
             console.print(line, highlight=False)
 
 
+def _listen(job: Job, console: Console) -> dict[signal.Signals, Any]:
+    """Take the signals that end the job; returns what took them before."""
+    end_now = partial(_end_now, job)
+    wanted = {signal.SIGTERM: partial(_terminated, job, console), signal.SIGINT: end_now, signal.SIGHUP: end_now}
+    return {
+        number: signal.signal(number, handler)
+        for number, handler in wanted.items()
+        if signal.getsignal(number) is not signal.SIG_IGN  # nohup, a shell's background
+    }
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End the launcher, which ends the ranks."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 def _terminated(job: Job, console: Console, number: int, frame: FrameType | None) -> None:
     """SIGTERM: ask the coupler for an early end; the second time, or without a coupler, end the job."""
-    signal.signal(number, _end_now)
+    signal.signal(number, partial(_end_now, job))
     if not job.coupled:
-        _end_now(number, frame)
+        _end_now(job, number, frame)
     (job.rundir / STOP_FILE).touch()
     console.print(
         "SIGTERM: both sides are asked to write restarts and end; once more ends the job at once", highlight=False
     )
 
 
-def _end_now(number: int, frame: FrameType | None) -> None:
-    raise HaloclineError(f"the job was ended by signal {number} ({signal.Signals(number).name}) to `halocline run`.")
-
-
-def _watch(job: Job, process: subprocess.Popen, console: Console) -> None:
-    """Show the progress file until the job ends."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("starting", total=None, rate="")
-        while process.poll() is None:
-            time.sleep(0.2)
-            try:
-                shown = json.loads((job.rundir / "halocline.progress").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            done, steps = shown["kt"] - shown["first"] + 1, shown["last"] - shown["first"] + 1
-            rate = f"{done / max(shown['seconds'], 1e-3):.0f} steps/s"
-            bar.update(task, description=shown["date"][:10], completed=done, total=steps, rate=rate)
+def _end_now(job: Job, number: int, frame: FrameType | None) -> None:
+    name = signal.Signals(number).name
+    raise HaloclineError(f"the job was ended by signal {number} ({name}) to `halocline run`.{_left(job)}")
 
 
 def _why(job: Job, log: Path, code: int) -> str:
@@ -309,7 +327,18 @@ def _why(job: Job, log: Path, code: int) -> str:
             )
     if re.search(r"file '[^/'][^']*' does not exist", cause):
         cause += "\n  The run folder lacks it: `halocline run ... --link FILE` puts a file of your own there."
-    return f"{cause}\n  The job ended with exit code {code}; everything it printed is in {_short(log)}."
+    return f"{cause}{_left(job)}\n  The job ended with exit code {code}; everything it printed is in {_short(log)}."
+
+
+def _left(job: Job) -> str:
+    """How far a run came that failed, and from where it is continued; nothing if it made no step."""
+    try:
+        shown = json.loads((job.rundir / "halocline.progress").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    kt = last_restarts(job.rundir)
+    rest = f"Both sides have left restarts of step {kt}. {go_on(kt)}" if kt else "It left no restarts of both sides."
+    return f"\n  It had reached step {max(shown['kt'], kt)} or a later one. {rest}"
 
 
 def _short(path: Path) -> str:

@@ -1,7 +1,6 @@
 """The namcouple of a run over OASIS: written from the namelists, or merged into one that is there."""
 
 import os
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from coupler.exchange import Exchange
 from coupler.handshake import Handshake, parse
 from coupler.oasis.exceptions import PyOasisException
 from coupler.oasis.namcouple import Entry, compose, merge
+from coupler.programs import on_path
 from coupler.settings import Settings
 from coupler.wiring import wire
 
@@ -29,7 +29,7 @@ def ask(executable: Path, folder: Path, environment: Mapping[str, str], ranks: i
     The reference ocean is asked by `--describe`; a model that ignores it by HALOCLINE_DESCRIBE, which its client obeys: it
     prints the handshake in cpl_define and ends. Raises HaloclineError when nothing is printed.
     """
-    mpirun = shutil.which("mpirun")
+    mpirun = on_path("mpirun")
     command = [mpirun or "mpirun", "-np", str(ranks), str(executable), "--describe"]
     try:
         done = subprocess.run(

@@ -1,11 +1,19 @@
 """The first page of a run: what is going to happen."""
 
+import os
+import platform
+import socket
+from typing import Any
+
 from coupler.handshake import Handshake
 from coupler.increments import conversions
 from coupler.network import Network
 from coupler.settings import Settings
+from coupler.transport.base import Transport
+from coupler.versions import installed, revision
 from coupler.wiring import Wiring
 
+LIBRARIES = ("halocline", "numpy", "mpi4py", "onnxruntime", "torch", "netCDF4")
 ROLES = {"active": "", "standby": ", on standby", "shadow": ", a shadow: compared, never applied"}
 
 
@@ -37,6 +45,47 @@ def say_start(settings: Settings, shake: Handshake, wiring: Wiring, ranks: int, 
     if not settings.namcpl.ln_active:
         lines.append("ln_active = .false.: tendencies are computed and written, the ocean receives none")
     print("\n".join(f"halocline: {line}" for line in lines), flush=True)
+
+
+def provenance(settings: Settings, shake: Handshake, wiring: Wiring, transport: Transport) -> dict[str, Any]:
+    """What the log says of a run at its start: code, ocean, exchanges, networks and where they run. Collective."""
+    hosts, time = transport.gather(socket.gethostname()), shake.time
+    return {
+        "versions": {"python": platform.python_version()} | {name: installed(name) for name in LIBRARIES},
+        "revision": os.environ.get("HALOCLINE_REVISION") or (revision() if transport.rank == 0 else ""),
+        "namelist": str(settings.path),
+        "transport": shake.transport,
+        "coupler": {"ranks": transport.size, "hosts": hosts or [socket.gethostname()]},
+        "ocean": {
+            "model": shake.model,
+            "ranks": shake.ranks,
+            "grids": [{"name": g.name, "nx": g.nx, "ny": g.ny, "boundary": g.boundary} for g in shake.grids],
+        },
+        "steps": {
+            "rn_Dt": time.rn_Dt, "first": time.nn_it000, "last": time.nn_itend, "calendar": time.calendar,
+            "begin": shake.date(time.nn_it000).isoformat(" "), "end": shake.date(time.nn_itend + 1).isoformat(" "),
+        },
+        "exchanges": [
+            {"name": e.name, "direction": e.direction, "fields": [field.name for field in e.fields], "static": e.static,
+             "period": e.period * time.rn_Dt, "lag": e.lag, "halo": e.halo}
+            for e in wiring.exchanges
+        ],
+        "networks": [_facts(net, time.rn_Dt) for net in wiring.networks],
+        "notes": list(wiring.notes),
+        "continues_from": settings.namcpl.cn_rst_in or None,
+        "active": settings.namcpl.ln_active,
+    }  # fmt: skip
+
+
+def _facts(net: Network, step: float) -> dict[str, Any]:
+    """One network for the log."""
+    engine, contract = net.engine, net.engine.contract
+    return {
+        "name": net.name, "artefact": net.switches.cn_artefact, "sha256": engine.sha256, "contract": contract.name,
+        "version": contract.version, "license": contract.license, "role": net.switches.cn_role, "engine": engine.name,
+        "device": engine.device, "threads": engine.threads, "radius": contract.radius, "period": net.period * step,
+        "policy": net.switches.cn_policy,
+    }  # fmt: skip
 
 
 def _network(net: Network, settings: Settings, shake: Handshake, test: str) -> str:

@@ -18,10 +18,12 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Exchange, Plan
 from coupler.grid import Box, ownership
 from coupler.land import mask_name
+from coupler.log import Log
 from coupler.progress import PROGRESS_FILE
 from coupler.record import artefact_hashes
 from coupler.score import Scores
 from coupler.settings import Settings
+from coupler.timers import Timers
 from coupler.transport.recording import RecordFile, Recording
 from coupler.transport.replay import ReplayTransport
 
@@ -36,12 +38,13 @@ def replay(
     out: Path = Path("halocline_replay.nc"),
     steps: str = "",
     console: Console | None = None,
+    trace: bool = False,
 ) -> Scores:
     """Run the networks on the recorded states, write their answers to `out` (a recording too), print and return the scores.
 
     cfg: namelist in place of the recorded one; artefact: FILE, or NETWORK=FILE, in place of that network's; steps:
-    'FIRST:LAST', either may be missing. Everything else that the loop writes stays in a scratch folder, but for the
-    files of &namdiag and the guards, which get the name of `out` in front.
+    'FIRST:LAST', either may be missing; trace: write one. Everything else that the loop writes stays in a scratch folder, but
+    for the log, the trace and the files of &namdiag and the guards, which get the name of `out` in front.
     Raises HaloclineError for a recording that cannot be used, for steps or fields that it does not hold, and as a run does.
     """
     console = console or Console()
@@ -53,16 +56,19 @@ def replay(
         switches = _settings(recording, cfg, Path(scratch))
         hashes = artefact_hashes(switches)
         switches, changes = _with_artefacts(switches, artefact)
-        switches = _for_replay(switches, span[0] == recording.shake.time.nn_it000)
+        switches = _for_replay(switches, span[0] == recording.shake.time.nn_it000, trace)
         if not artefact:
             changes += _changed(recording, hashes)
         for line in [_headline(recording, span), *notes, *changes]:
             _say(console, line)
         answers = Answers(recording, span, out.resolve(), artefact_hashes(switches))
+        timers, log = Timers(), Log()
         transport = ReplayTransport(recording, span, answers)
+        transport.receive = timers.around("unpack", transport.receive)  # type: ignore[method-assign]
+        transport.send = timers.around("pack", transport.send)  # type: ignore[method-assign]
         try:
             with contextlib.chdir(scratch):
-                loop.couple(switches, transport)
+                _couple(switches, transport, timers, log)
         except HaloclineError as error:
             if answers.scores is None:  # before the first step: what does not fit may be what was not recorded
                 have = ", ".join(recording.names("to_coupler"))
@@ -79,6 +85,15 @@ def replay(
             _say(console, f"{name}: {number} answers have no recorded counterpart and are not compared")
     _say(console, f"answers: {out}{'; every one has the recorded bits' if scores.same else ''}")
     return scores
+
+
+def _couple(switches: Settings, transport: ReplayTransport, timers: Timers, log: Log) -> None:
+    """The loop, whose error is the last event of the log."""
+    try:
+        loop.couple(switches, transport, timers, log)
+    except HaloclineError as error:
+        log.last_words(str(error))
+        raise
 
 
 class Answers:
@@ -200,7 +215,7 @@ def _with_artefacts(switches: Settings, artefact: Sequence[str]) -> tuple[Settin
     return replace(switches, namnet=groups, namexc=exchanges), notes
 
 
-def _for_replay(switches: Settings, from_start: bool) -> Settings:
+def _for_replay(switches: Settings, from_start: bool, trace: bool) -> Settings:
     """Nothing is recorded again, answers are computed although nothing applies them, restarts only from the start."""
     change: dict[str, str | bool | int] = {"ln_record": False, "ln_active": True, "nn_steps": 0}
     exchanges = switches.namexc
@@ -216,7 +231,13 @@ def _for_replay(switches: Settings, from_start: bool) -> Settings:
             group.model_copy(update={"cn_first": "zero"}) if group.cn_first == "restart" else group
             for group in exchanges
         ]
-    return replace(switches, namcpl=switches.namcpl.model_copy(update=change), namexc=exchanges)
+    log: dict[str, int | bool] = {"nn_log_rank": 0, "ln_trace": trace}  # there is one rank
+    return replace(
+        switches,
+        namcpl=switches.namcpl.model_copy(update=change),
+        namexc=exchanges,
+        namlog=switches.namlog.model_copy(update=log),
+    )
 
 
 def _changed(recording: Recording, hashes: Mapping[str, str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -24,6 +25,10 @@ NEMO_NEIGHBOURS = {
     "namlbc",
     "namdta",
     "namptr",
+    "namdrg",
+    "nameos",
+    "namflo",
+    "namtop",
 }
 
 
@@ -67,6 +72,11 @@ class NamCpl(NamGroup):
     nn_threads: int = Field(1, ge=1, description="threads of the engine per coupler rank")
     rn_timeout: float = Field(60.0, gt=0, description="longest wait for the other side, or for a network [s]")
     rn_timeout_start: float = Field(120.0, gt=0, description="longest wait in the start-up [s]")
+    rn_walltime: float = Field(
+        0.0,
+        ge=0,
+        description="wall-clock limit, from the start of the coupler: before it both sides write restarts and end; 0: none [s]",
+    )
     cn_rst_in: str = Field("", description="restart of the coupler to begin from; '': begin anew")
     nn_seed: int = Field(0, ge=0, lt=2**32, description="seed of the noise of stochastic networks")
     nn_member: int = Field(0, ge=0, lt=2**32, description="member of an ensemble: another noise with the same seed")
@@ -185,6 +195,30 @@ class NamDiag(NamGroup):
     cn_diag: Names = Field([], description="fields to write; '': all that go to the ocean")
     cn_diag_file: str = Field("halocline_diag.nc", description="name of the diagnostics file")
     ln_diag_guard: bool = Field(False, description=".true.: write how often the guards changed each cell, guard_FIELD")
+    ln_diag_mean: bool = Field(False, description=".true.: their means over rn_diag too, in NAME_mean.nc")
+    cn_budget: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="energy, enstrophy and content input of networks: 'auto' (where fields suffice), 'on' (or stop), 'off'",
+    )
+    rn_budget: float = Field(0.0, ge=0, description="period of the records in halocline_energy.csv; 0: a day [s]")
+    ln_budget_map: bool = Field(False, description=".true.: maps of the mean energy input, in NAME_mean.nc")
+    cn_budget_fields: Names = Field(
+        [], description="'u=field', 'v=field', 'h=field' for the budgets; '': found by units, point and name"
+    )
+    rn_rho0: float = Field(1026.0, gt=0, description="density in the energy input [kg m-3]")
+
+
+class NamLog(NamGroup):
+    """What a run says of itself while it goes."""
+
+    cn_verbosity: Literal["quiet", "normal", "debug"] = Field(
+        "normal", description="'quiet': warnings and errors; 'normal': also start and progress; 'debug': also phases"
+    )
+    rn_log: float = Field(10.0, ge=0, description="wall-clock time between two lines of progress; 0: none [s]")
+    nn_log_rank: int = Field(
+        0, ge=-1, description="coupler rank that has a log too, beside rank 0; 0: none, -1: every rank"
+    )
+    ln_trace: bool = Field(False, description=".true.: write halocline.trace.json, for ui.perfetto.dev")
 
 
 @dataclass(frozen=True)
@@ -196,9 +230,16 @@ class Settings:
     namexc: list[NamExc]
     namnet: list[NamNet]
     namdiag: NamDiag
+    namlog: NamLog = dataclass_field(default_factory=NamLog)
 
 
-GROUPS: dict[str, type[NamGroup]] = {"namcpl": NamCpl, "namexc": NamExc, "namnet": NamNet, "namdiag": NamDiag}
+GROUPS: dict[str, type[NamGroup]] = {
+    "namcpl": NamCpl,
+    "namexc": NamExc,
+    "namnet": NamNet,
+    "namdiag": NamDiag,
+    "namlog": NamLog,
+}
 
 
 def config_file(cfg: Path) -> Path:
@@ -223,7 +264,7 @@ def load(cfg: Path) -> Settings:
             near = [name for name in GROUPS if distance(group.name, name) <= 2]
             if near:
                 problems.append(f"unknown group &{group.name}, did you mean &{near[0]}?\n  {group.where()}.")
-    for single in ("namcpl", "namdiag"):
+    for single in ("namcpl", "namdiag", "namlog"):
         if len(found[single]) > 1:
             problems.append(f"group &{single} stands twice.\n  {found[single][1].where()}. Keep one.")
     if not problems:
@@ -237,6 +278,7 @@ def load(cfg: Path) -> Settings:
         namexc=[group for group in everything if isinstance(group, NamExc)],
         namnet=[group for group in everything if isinstance(group, NamNet)],
         namdiag=next((group for group in everything if isinstance(group, NamDiag)), NamDiag()),
+        namlog=next((group for group in everything if isinstance(group, NamLog)), NamLog()),
     )
 
 

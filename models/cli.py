@@ -13,6 +13,7 @@ from coupler.errors import HaloclineError
 from models.assimilation.commands import assimilate
 from models.data.commands import coarsen, truth
 from models.evaluation.commands import evaluate
+from models.report.commands import report
 from models.training.commands import train
 
 Out = Annotated[Path, typer.Option(help="folder for the artefacts")]
@@ -21,13 +22,14 @@ Precisions = Annotated[str, typer.Option(help="precisions, comma-separated: f8, 
 
 
 def register(app: typer.Typer) -> None:
-    """Add the demo and the commands of data, training and evaluation; called through the entry point group `halocline.commands`."""
+    """Add the commands of this package; called through the entry point group `halocline.commands`."""
     app.command("demo")(demo)
     app.command("truth")(truth)
     app.command("coarsen")(coarsen)
     app.command("assimilate")(assimilate)
     app.command("train")(train)
     app.command("evaluate")(evaluate)
+    app.command("report")(report)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command("science", add_help_option=False, context_settings=passed_on)(science)
     app.command("export")(export)

@@ -45,6 +45,7 @@ module cpl_halocline
    integer, parameter :: jp_head = 64                         ! bytes of a header: 8 integers of 64 bits
    integer, parameter :: jp_flag_last = 1, jp_plan_static = 1, jp_plan_first = 2
    integer, parameter :: jp_grids = 8                         ! most grids of a model
+   real(real64), parameter :: rp_slack = 3._real64            ! the coupler adds it: the side that knows the cause speaks first
    integer(c_int), parameter :: jp_sigterm = 15_c_int
    integer, parameter :: jp_len = 64                          ! characters of a name
 
@@ -141,6 +142,7 @@ module cpl_halocline
    integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
    character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
    real(real64), save :: rtimeout = 120._real64
+   real(real64), save :: rasked = 0._real64                   ! rn_timeout itself; 0 before the plan came
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
    logical, save :: ldescribe = .false., ldefined = .false., lstop = .false.
@@ -634,6 +636,7 @@ contains
       call MPI_Recv(iplan, in, MPI_INTEGER8, mcoupler(kc), jp_tag_plan, ncomm_cpl, MPI_STATUS_IGNORE, ierr)
       nwire = int(iplan(2))
       rtimeout = real(iplan(3), real64) * 1.e-3_real64
+      rasked = rtimeout - rp_slack
       if (kc == 1) then
          nexc = int(iplan(4))
          allocate(exc(nexc))
@@ -805,8 +808,8 @@ contains
 
    !> Is kt the last step of this run, because the coupler or SIGTERM asked for an early end? Then the model calls cpl_restart(kt),
    !! does the step, writes its restart and calls cpl_finalize; the coupler writes its own. Called at the beginning of every
-   !! step, before its first cpl_snd; collective over the model, waits for nobody else's present step. A model that never calls
-   !! it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
+   !! step, before its first cpl_snd; collective over the model, without a wait for its slowest rank. A model that never
+   !! calls it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
    function cpl_stop_requested(kt) result(ld)
       integer, intent(in) :: kt   !< model step
       logical :: ld
@@ -830,7 +833,7 @@ contains
       ireq = nreq_wish
       call wait_all(1, ireq, ierr)
       nreq_wish = ireq(1)
-      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within rn_timeout = ' // secs(rtimeout))
+      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within ' // limit())
    end subroutine finish_wish
 
    subroutine on_sigterm(ksig) bind(C, name='')
@@ -925,8 +928,7 @@ contains
          end if
          call timed_wait(zexc, ierr)
          if (ierr /= 0) then
-            call fail(at_step('the coupler did not take field ' // trim(var(kfld)%cname) // ' within rn_timeout = ' // &
-               &      trim(secs(rtimeout)), kt), kerr)
+            call fail(at_step('the coupler did not take field ' // trim(var(kfld)%cname) // ' within ' // trim(limit()), kt), kerr)
             return
          end if
          zexc%nkt = kt
@@ -1091,8 +1093,8 @@ contains
       if (.not. zexc%larrived) then
          call timed_wait(zexc, ierr)
          if (ierr /= 0) then
-            call fail(at_step('no answer from the coupler for field ' // trim(var(kfld)%cname) // ' within rn_timeout = ' // &
-               &      trim(secs(rtimeout)) // '. Were all fields of the exchange to the coupler sent before?', kt), kerr)
+            call fail(at_step('no answer from the coupler for field ' // trim(var(kfld)%cname) // ' within ' // &
+               &      trim(limit()) // '. Were all fields of the exchange to the coupler sent before?', kt), kerr)
             return
          end if
          zexc%larrived = .true.
@@ -1240,6 +1242,13 @@ contains
       write(cl, '(i0)') kt
       cdout = cdmsg // ' (step ' // trim(cl) // ')'
    end function at_step
+
+   !> How long a wait was, in words.
+   function limit() result(cd)
+      character(len=64) :: cd
+      cd = 'the start-up time-out of ' // secs(rtimeout)
+      if (rasked > 0._real64) cd = 'rn_timeout = ' // trim(secs(rasked)) // ' and ' // trim(secs(rtimeout - rasked)) // ' more'
+   end function limit
 
    function secs(psec) result(cd)
       real(real64), intent(in) :: psec

@@ -34,6 +34,7 @@ module cpl_halocline
    integer, parameter :: jp_head = 8                !< numbers of a header
    integer, parameter :: jp_grids = 8                         ! most grids of a model
    integer, parameter :: jp_len = 64                !< characters of a name
+   real(real64), parameter :: rp_slack = 3._real64            ! the coupler adds it: the side that knows the cause speaks first
    integer(c_int), parameter :: jp_sigterm = 15_c_int, jp_sigalrm = 14_c_int
    character(len=6), parameter :: cp_coupler = 'halocl'   !< name of the coupler in the namcouple
 
@@ -120,6 +121,7 @@ module cpl_halocline
    integer, save :: nbox(4, jp_grids) = 0, nglo(2, jp_grids) = 0   ! i offset, j offset, ni, nj; global sizes
    character(len=32), save :: cbound(jp_grids) = 'closed', cgrid(jp_grids) = ''
    real(real64), save :: rtimeout = 120._real64
+   real(real64), save :: rasked = 0._real64                   ! rn_timeout itself; 0 before the plan came
    real(real64), save :: rtime(3) = 0._real64                 ! seconds packing, waiting, unpacking
    integer(int64), save :: mclock0 = 0_int64
    logical, save :: ldescribe = .false., ldefined = .false., lstop = .false.
@@ -513,6 +515,7 @@ contains
       call MPI_Bcast(iplan, in, MPI_INTEGER8, 0, ncomm_oce, ierr)
       nwire = int(iplan(2))
       rtimeout = real(iplan(3), real64) * 1.e-3_real64
+      rasked = rtimeout - rp_slack
       nexc = int(iplan(4))
       nunit = int(iplan(5))
       nbylevel = int(iplan(6))
@@ -654,8 +657,8 @@ contains
 
    !> Is kt the last step of this run, because the coupler or SIGTERM asked for an early end? Then the model calls cpl_restart(kt),
    !! does the step, writes its restart and calls cpl_finalize; the coupler writes its own. Called at the beginning of every
-   !! step, before its first cpl_snd; collective over the model, waits for nobody else's present step. A model that never calls
-   !! it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
+   !! step, before its first cpl_snd; collective over the model, without a wait for its slowest rank. A model that never
+   !! calls it runs to its end. From the first call on SIGTERM is a wish; a second one ends the process.
    function cpl_stop_requested(kt) result(ld)
       integer, intent(in) :: kt   !< model step
       logical :: ld
@@ -679,7 +682,7 @@ contains
       ireq = nreq_wish
       call wait_all(1, ireq, ierr)
       nreq_wish = ireq(1)
-      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within rn_timeout = ' // secs(rtimeout))
+      if (ierr /= 0) call fail('cpl_stop_requested: not every rank of the model called it within ' // limit())
    end subroutine finish_wish
 
    subroutine on_sigterm(ksig) bind(C, name='')
@@ -1069,6 +1072,13 @@ contains
       cdout = cdmsg // ' (step ' // trim(cl) // ')'
    end function at_step
 
+   !> How long a wait was, in words.
+   function limit() result(cd)
+      character(len=64) :: cd
+      cd = 'the start-up time-out of ' // secs(rtimeout)
+      if (rasked > 0._real64) cd = 'rn_timeout = ' // trim(secs(rasked)) // ' and ' // trim(secs(rtimeout - rasked)) // ' more'
+   end function limit
+
    function secs(psec) result(cd)
       real(real64), intent(in) :: psec
       character(len=16) :: cd
@@ -1104,7 +1114,7 @@ contains
       integer(c_int) :: iret
       zwas = c_signal(ksig, c_null_funptr)
       iret = c_alarm(5_c_int)   ! ends this process where the abort itself hangs
-      call fail(trim(cwork) // ' within the time-out of ' // trim(secs(rtimeout)))
+      call fail(trim(cwork) // ' within ' // trim(limit()))
    end subroutine on_alarm
 
    !> Poll until all requests are complete: spin, then give the core away, then sleep; 0, or 1 at the time-out.

@@ -9,6 +9,7 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Plan
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake
+from coupler.stop import Stop
 from coupler.transport.base import Header
 
 
@@ -26,7 +27,7 @@ class AbsentTransport:
 
     def __init__(self, shake: Handshake, rank: int, size: int) -> None:
         """The local rank is the rank: as on one node."""
-        self.shake, self.rank, self.size, self.local_rank = shake, rank, size, rank
+        self.shake, self.rank, self.size, self.local_rank, self.stop = shake, rank, size, rank, Stop()
 
     def handshake(self) -> Handshake:
         """The handshake that was given."""

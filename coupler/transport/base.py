@@ -9,6 +9,7 @@ import numpy as np
 from coupler.exchange import Plan
 from coupler.grid import Ownership
 from coupler.handshake import GridPart, Handshake
+from coupler.stop import Stop
 
 if TYPE_CHECKING:  # relay.py needs MPI, who reads a header does not
     from coupler.transport.relay import Relay
@@ -38,6 +39,7 @@ class Transport(Protocol):
     rank: int
     size: int
     local_rank: int  # place among the coupler ranks of this node
+    stop: Stop  # a wish to end early, told with every answer
 
     def handshake(self) -> Handshake:
         """The ocean's description of itself, the same on every coupler rank."""

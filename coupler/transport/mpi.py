@@ -51,10 +51,12 @@ class Channel:
 class MpiTransport:
     """Transport over MPI; `timers` receives the phases wait, unpack and pack."""
 
-    def __init__(self, timeout_start: float, timers: Timers, parent: MPI.Intracomm | None = None) -> None:
-        """Meet the ocean. parent: communicator that holds both programs (default: the world)."""
+    def __init__(
+        self, timeout_start: float, timers: Timers, stop: Stop | None = None, parent: MPI.Intracomm | None = None
+    ) -> None:
+        """Meet the ocean. stop: a wish to end, told with every answer; parent: holds both programs (default: the world)."""
         self.launch: Launch = hello(parent or MPI.COMM_WORLD, timeout_start)
-        self.timers = timers
+        self.timers, self.stop = timers, stop or Stop()
         self.timeout = timeout_start
         self.rank, self.size = self.launch.local.rank, self.launch.local.size
         self.local_rank = self.launch.local.Split_type(MPI.COMM_TYPE_SHARED).rank
@@ -95,7 +97,7 @@ class MpiTransport:
         if not poll(lambda: MPI.Request.Testall(sends), self.timeout):
             raise HaloclineError(f"the ocean does not take the plan of the exchanges within {self.timeout:g} s.")
         self.timeout = timeout
-        self.stop = Stop(look=self.rank == 0)
+        self.stop.listen(lead=self.rank == 0)
         for relay in self.relays:
             relay.timeout = timeout
         for plan in plans:

@@ -47,8 +47,8 @@ class Channel:
 class OasisTransport:
     """Transport over OASIS3-MCT; `timers` receives the phases wait, unpack and pack."""
 
-    def __init__(self, timeout_start: float, timers: Timers, model: str = "") -> None:
-        """Start OASIS. model: name of the ocean in the namcouple (default: the only other component)."""
+    def __init__(self, timeout_start: float, timers: Timers, model: str = "", stop: Stop | None = None) -> None:
+        """Start OASIS. model: name of the ocean in the namcouple (default: the only other component); stop: a wish to end."""
         os.environ.setdefault("HALOCLINE_OASIS_START", f"{timeout_start:g}")
         send_hello_over_oasis(MPI.COMM_WORLD)
         self.oasis = find_pyoasis()
@@ -65,7 +65,7 @@ class OasisTransport:
         self.inter = self.component.get_intercomm(model or others[0])
         self.rank, self.size = self.local.rank, self.local.size
         self.local_rank = self.local.Split_type(MPI.COMM_TYPE_SHARED).rank
-        self.timers, self.timeout = timers, timeout_start
+        self.timers, self.timeout, self.stop = timers, timeout_start, stop or Stop()
         self.channels: dict[int, Channel] = {}
         self.relays: list[Relay] = []
         self.namcouple = namcouple
@@ -114,7 +114,7 @@ class OasisTransport:
                 words += [*head_words(plan.exchange), *(field.id for field in plan.exchange.fields)]
             self.inter.Send(np.array(words, np.int64), 0, TAG_PLAN)
         self.timeout, self.wire = timeout, wire
-        self.stop = Stop(look=self.rank == 0)
+        self.stop.listen(lead=self.rank == 0)
         for relay in self.relays:
             relay.timeout = timeout
         self.watchdog = Watchdog(timeout, abort_job)

@@ -14,6 +14,7 @@ from coupler.exchange import Copy, Exchange, Plan, copies
 from coupler.fields import Field
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake
+from coupler.stop import Stop
 from coupler.transport.base import Header
 from coupler.transport.recording import Recording, some_steps
 
@@ -49,7 +50,7 @@ class ReplayTransport:
         """steps: first and last of the replay."""
         self.rank, self.size, self.local_rank = 0, 1, 0
         self.recording, self.steps, self.listener = recording, steps, listener
-        self.timeout = 0.0
+        self.timeout, self.stop = 0.0, Stop()
         self._channels: dict[int, Channel] = {}
         self._grids: list[GridPart] = recording.shake.grids
 

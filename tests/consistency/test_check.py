@@ -21,7 +21,8 @@ __all__ = ["compile_host", "host", "host_run"]
 COUPLED = [
     folder.name
     for folder in sorted((REPO / "namelists").iterdir())
-    if folder.is_dir() and any(group.name == "namexc" for group in read_groups(folder / "namelist_cfg"))
+    if (folder / "namelist_cfg").is_file()
+    and any(group.name == "namexc" for group in read_groups(folder / "namelist_cfg"))
 ]
 NML, NET = "namelist_cfg", "laplacian.py"
 

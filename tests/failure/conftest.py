@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import end_session
 from tests.failure.case import write_case
+from tests.failure.processes import processes_in
 from tests.mpi.conftest import compile_host, host, host_run
 from tests.ocean.conftest import executable
 
@@ -35,22 +36,18 @@ class Ended:
         return self.stdout + self.stderr + (log.read_text(errors="replace") if log.exists() else "")
 
 
-def processes_in(folder: Path) -> list[str]:
-    """Command lines of the processes whose working folder is `folder`."""
-    found = []
-    for cwd in Path("/proc").glob("[0-9]*/cwd"):
-        try:
-            if cwd.resolve() == folder.resolve():
-                found.append((cwd.parent / "cmdline").read_text().replace("\0", " "))
-        except OSError:
-            continue  # it ended by itself
-    return found
+def write_host(cfg: Path, repo: Path) -> None:
+    """The example host's configuration, with the time-outs of the case."""
+    shutil.copytree(repo / "namelists/host", cfg)
+    text = (cfg / "namelist_cfg").read_text()
+    text = text.replace("&namcpl\n", "&namcpl\n   rn_timeout = 4.\n   rn_timeout_start = 40.\n", 1)
+    (cfg / "namelist_cfg").write_text(text)
 
 
-def sleeper(path: Path, transport: str, seconds: int) -> Path:
-    """A program that is the ocean, with one rank that starts later."""
+def wrapped(path: Path, transport: str, before: str) -> Path:
+    """A program that is the ocean, after a line of the shell."""
     exe = executable("double").with_name("gyre.exe" if transport == "mpi" else "gyre_oasis.exe")
-    path.write_text(f'#!/bin/sh\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && sleep {seconds}\nexec {exe} "$@"\n')
+    path.write_text(f'#!/bin/sh\n{before}\nexec {exe} "$@"\n')
     path.chmod(0o755)
     return path
 
@@ -92,8 +89,37 @@ def preload(repo, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def job(tmp_path_factory, preload, request):
-    """job(*changes, transport, after, link, fault, faults, ...) -> Ended: `halocline run` of the case, as a Row says."""
+def host_of(repo, tmp_path_factory):
+    """host_of(transport, line) -> the example host, with that line before its cpl_snd."""
+
+    def build(transport, line):
+        folder = tmp_path_factory.mktemp("host")
+        source = (repo / "coupler/fortran/example_host.f90").read_text()
+        call = "      call cpl_snd(it, kt, t)\n"
+        assert call in source
+        alone = "   if (isize /= 3) stop 'example_host: start it on 3 ranks'\n"  # one rank describes the run for the namcouple
+        assert alone in source
+        (folder / "host.f90").write_text(source.replace(alone, "").replace(call, f"      {line}\n{call}"))
+        flags = repo / "build/oasis/flags.mk"
+        found = dict(line.split(":=") for line in flags.read_text().splitlines()) if transport == "oasis" else {}
+        words = {name.strip(): value.split() for name, value in found.items()}
+        command = [
+            "mpif90", "-fdefault-real-8", *words.get("OASIS_INC", []), repo / f"coupler/fortran/cpl_halocline_{transport}.f90",
+            "host.f90", "-o", "host.exe", *words.get("OASIS_LIBS", []),
+        ]  # fmt: skip
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        return folder / "host.exe"
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def job(repo, tmp_path_factory, preload, host_of, request):
+    """job(*changes, transport, after, link, fault, faults, ...) -> Ended: `halocline run` of the case, as a Row says.
+
+    host: in place of the reference ocean the example host, with this line before its cpl_snd.
+    """
 
     def run(
         *changes,
@@ -105,14 +131,18 @@ def job(tmp_path_factory, preload, request):
         prepare=None,
         meanwhile=None,
         wrap=(),
-        late=0,
+        before="",
         disk="",
+        host="",
         timeout=150.0,
     ):
         base = tmp_path_factory.mktemp("job")
         cfg, folder = base / "cfg", base / "run"
-        cfg.mkdir()
-        write_case(cfg, *changes, after=after)
+        if host:
+            write_host(cfg, repo)
+        else:
+            cfg.mkdir()
+            write_case(cfg, *changes, after=after)
         for path in link:
             shutil.copy(path, cfg / path.name)
         if faults:
@@ -121,10 +151,12 @@ def job(tmp_path_factory, preload, request):
             prepare(cfg)
         command = [
             *wrap, sys.executable, "-m", "coupler.cli", "run", cfg, "--rundir", folder, "--transport", transport,
-            "--ocean-ranks", 2, "--coupler-ranks", 2,
+            "--ocean-ranks", 3 if host else 2, "--coupler-ranks", 2,
         ]  # fmt: skip
-        if late:
-            command += ["--ocean", sleeper(base / "late.sh", transport, late)]
+        if host:
+            command += ["--ocean", host_of(transport, host)]
+        if before:
+            command += ["--ocean", wrapped(base / "ocean.sh", transport, before)]
         if disk:
             folder.mkdir()
             small_disk(folder, disk, request)
@@ -139,7 +171,9 @@ def job(tmp_path_factory, preload, request):
                     meanwhile(folder, process)
                 process.wait(timeout)
                 seconds = time.monotonic() - start
-                left = processes_in(folder)
+                while processes_in(folder) and time.monotonic() - start < seconds + 5:  # mpirun has been killed
+                    time.sleep(0.1)
+                left = list(processes_in(folder).values())
             except subprocess.TimeoutExpired:
                 pytest.fail(f"still running after {timeout:g} s; run.log:\n{(folder / 'run.log').read_text()[-3000:]}")
             finally:

@@ -42,6 +42,10 @@ WATCH(MPI_Init_thread, 1)
 WATCH(mpi_iprobe_, 1)
 WATCH(MPI_Iprobe, 1)
 WATCH(mpi_isend_, 1)
+WATCH(mpi_bcast_, 1)
+WATCH(mpi_send_init_, 1)
+WATCH(MPI_Isend, 1)
+WATCH(MPI_Send, 1)
 
 int rename(const char *old, const char *new)
 {

@@ -5,6 +5,7 @@ import json
 import netCDF4
 import pytest
 
+from coupler.ending import read_end
 from coupler.io import read_output
 from tests.failure.case import LAST, STOCK, ocean_restart, our_restart
 from tests.failure.matrix import ROWS
@@ -53,10 +54,11 @@ def last_pair(folder):
 
 @pytest.mark.parametrize(("row", "transport"), list(cases()))
 def test_every_failure_ends_as_its_row_says(row, transport, job, whole, request):
+    limit = {"namcpl": {"rn_walltime": row.walltime}} if row.walltime else {}
     done = job(
-        *row.changes, transport=transport, fault=(row.fault or {}).get(transport, ""), faults=row.faults, after=row.after,
+        *row.changes, limit, transport=transport, fault=(row.fault or {}).get(transport, ""), faults=row.faults, after=row.after,
         link=[whole / name(row.after) for name in (ocean_restart, our_restart)] if row.after else (),
-        prepare=row.prepare, meanwhile=row.meanwhile, wrap=row.wrap, late=row.late, disk=row.disk,
+        prepare=row.prepare, meanwhile=row.meanwhile, wrap=row.wrap, before=row.before, disk=row.disk,
     )  # fmt: skip
     said = [line for line in done.stderr.splitlines() if line.startswith("halocline: ")]
     if row.ends == "dies":
@@ -75,7 +77,9 @@ def test_every_failure_ends_as_its_row_says(row, transport, job, whole, request)
     kt = max(last_pair(done.folder), row.after)
     assert kt == LAST if row.ends == "goes on" else kt < LAST
     if row.ends == "stops":
-        assert kt % STOCK or row.restarts[-1] < kt
+        end = read_end(done.folder)["coupler"]
+        assert end["stopped"] == kt > max(row.restarts, default=0)
+        assert not row.walltime or max(end["total"]) < row.walltime
     if row.after == 0 < kt < LAST and (row.ends == "stops" or "slow" in request.node.keywords):
         assert_goes_on(job, whole, done.folder, kt, transport)
     elif kt > row.after:

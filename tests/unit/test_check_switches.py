@@ -41,7 +41,7 @@ def test_every_switch_of_the_coupler_has_a_source(files):
     assert (wire.value, wire.source, wire.line, wire.place) == (32, "namelist_cfg", 6, "line 6")
     assert (seed.value, seed.source, seed.line, seed.place) == (0, "default", None, "default")
     assert found["namexc", "cn_fields"].line == 8 and found["namexc", "cn_fields"].name == "state"
-    models = [settings.NamCpl, settings.NamExc, settings.NamDiag]
+    models = [settings.NamCpl, settings.NamExc, settings.NamDiag, settings.NamLog]
     assert len(values) == sum(len(model.model_fields) for model in models)
 
 

@@ -12,8 +12,8 @@ from coupler.errors import HaloclineError
 from models.cli import register
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = [REPO / "README.md", *sorted((REPO / "docs" / "pages").glob("*.md"))]
-OURS = re.compile(r"^\s*&(namcpl|namexc|namnet|namdiag)\b", re.MULTILINE)
+PAGES = [REPO / "README.md", *sorted((REPO / "docs" / "pages").rglob("*.md"))]
+OURS = re.compile(rf"^\s*&({'|'.join(settings.GROUPS)})\b", re.MULTILINE)
 
 
 def blocks(text, language="fortran"):
@@ -40,7 +40,7 @@ def test_an_example_is_read(tmp_path, example):
     """The twin with a misspelt key is refused, so the example is really read."""
     block = EXAMPLES[example]
     read(tmp_path, block)
-    key = re.search(r"\b(cn_name|rn_period|nn_seed|cn_rst_in|cn_exe)\b", block[OURS.search(block).start() :])[0]
+    key = re.search(r"\b([lnrc]n_\w+) *=", block[OURS.search(block).start() :])[1]
     with pytest.raises(HaloclineError, match=f"unknown key '{key}x'"):
         read(tmp_path, re.sub(rf"\b{key}\b", f"{key}x", block))
 
