@@ -1,4 +1,4 @@
-"""`halocline demo`: the reference ocean alone and with networks, from the same spun-up state, and pictures beside the truth."""
+"""`halocline demo`: the reference ocean alone and with networks, from one spun-up state; pictures and a page beside the truth."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ from models.campaign.rows import SKIP
 from models.evaluation.climate import Climate, climate_of
 from models.evaluation.scores import scores
 from models.evaluation.side_by_side import Shown, side_by_side
+from models.report.page import report as write_page
 
 NAMELISTS = launch.REPOSITORY / "namelists"
 TRUTH = (
@@ -26,7 +27,7 @@ TRANSPORTS = {"mpi": "direct MPI", "oasis": "OASIS3-MCT"}
 
 
 def demo(out: Path, transport: str, console: Console) -> list[Path]:
-    """Spin up ten years alone, go on alone and with three networks, draw two pictures; returns their paths.
+    """Spin up ten years alone, go on alone and with three networks, draw two pictures, write a page; returns the pictures' paths.
 
     Raises HaloclineError when a run fails, or when the namelists or the truth of the repository are not there.
     """
@@ -67,9 +68,11 @@ def demo(out: Path, transport: str, console: Console) -> list[Path]:
         side_by_side(first, runs, floor, out / "demo.png", Climate.load(TRUTH / "climate_trained_best.npz")),
         report.demo_figure([zb20, gz21], alone, out / "demo_networks.png"),
     ]
+    page = write_page(trained, alone, truth=sorted(TRUTH.glob("truth_trained_*.npz")), skip=SKIP)
     console.print(f"demo done in {time.perf_counter() - start:.0f} s; the pictures:", highlight=False)
     for picture in pictures:
         console.print(f"  [bold]{picture}[/bold]", highlight=False, soft_wrap=True)
+    console.print(f"and a page about the run with the network: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
     console.print(table(truth.joint, [run.climate for run in runs], floor))
     return pictures
 
