@@ -197,7 +197,7 @@ class Rank:
         for land in self.fills:
             land.apply()
         with self.timers("inference"), self.watchdog("network"):
-            self.net.run(kt)
+            self.net.run(kt, Timers())
         self.answers.answer(kt, self.net.stages.fell)
 
     @property

@@ -26,6 +26,7 @@ from coupler.record import Recorder
 from coupler.restart import Memory
 from coupler.settings import Settings
 from coupler.steps import check_first
+from coupler.timers import Timers
 from coupler.transport.absent import AbsentTransport
 
 
@@ -131,7 +132,7 @@ def _bind(found: Findings, settings: Settings) -> Bound:
         found.remarks.append(f"{bound.uncovered} cells of the grid belong to no ocean rank; they get the fill value")
     quiet = replace(settings, namcpl=settings.namcpl.model_copy(update={"ln_record": False}))
     plans, networks = bound.plans, bound.wiring.networks
-    recorder = Recorder(quiet, shake, plans, transport, bound.boxes)
+    recorder = Recorder(quiet, shake, plans, transport, bound.boxes, Timers())
     received = {
         name: plan
         for plan in (*plans, *bound.chains.values())

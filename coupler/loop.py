@@ -64,7 +64,7 @@ def _run(settings: Settings, transport: Transport, bound: Bound, timers: Timers,
         log("note", "warning", message=words)
     diagnostics = Diagnostics(settings, shake, plans, transport, boxes, wiring.networks)
     wiring.notes.extend(diagnostics.notes)
-    recorder = Recorder(settings, shake, plans, transport, boxes)
+    recorder = Recorder(settings, shake, plans, transport, boxes, timers)
     tests = proofs(wiring)
     facts = provenance(settings, shake, wiring, transport)
     if log.on:

@@ -17,6 +17,7 @@ from coupler.links import Link, read_products
 from coupler.settings import NamNet, Settings
 from coupler.site import Site
 from coupler.stages import Stages, make_stages
+from coupler.timers import Timers
 
 if TYPE_CHECKING:  # it needs torch
     from coupler.engines.resident import Resident
@@ -113,18 +114,21 @@ class Network:
         if self.resident is not None:
             self.resident.take_static(self._received)
 
-    def run(self, kt: int) -> None:
+    def run(self, kt: int, timers: Timers) -> None:
         """Inputs of step `kt` to outputs, in place, past the guards, and on to the networks that read them.
 
+        Guards are timed as 'guarding NETWORK', halos of what other networks read as 'relay': ranks wait for each other there.
         Raises HaloclineError when a guard with the policy 'stop' finds something, with the place.
         """
         if self.engine.name == "null" and self._ran:
             return  # its zeros are there
         self.compute(kt)
-        self.stages.finish(kt, self._arrays, None if self.standby is None else self._substitute(kt))
+        with timers(f"guarding {self.name}"):
+            self.stages.finish(kt, self._arrays, None if self.standby is None else self._substitute(kt))
         if self.relay is not None:
             arrays = [self.stages.values[name] for name in self.chained]
-            self.relay.update(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
+            with timers("relay"):
+                self.relay.update(arrays[0] if len(arrays) == 1 else np.concatenate(arrays))
 
     def compute(self, kt: int) -> Mapping[str, np.ndarray]:
         """Outputs of step `kt` before any guard: sampled, at the ocean's points, masked; (k, nj, ni) by name."""

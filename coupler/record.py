@@ -17,6 +17,7 @@ from coupler.exchange import Exchange, Plan
 from coupler.grid import Box
 from coupler.handshake import Handshake
 from coupler.settings import Settings
+from coupler.timers import Timers
 from coupler.transport.base import Header, Transport
 from coupler.transport.recording import RecordFile
 
@@ -38,10 +39,11 @@ class Recorder:
         plans: Sequence[Plan],
         transport: Transport,
         boxes: Mapping[int, Box],
+        timers: Timers,
     ) -> None:
         """Open the file and say how large it will be. HaloclineError where it cannot be written, or the disk is too small."""
         self._on = settings.namcpl.ln_record
-        self._transport, self._boxes = transport, boxes
+        self._transport, self._boxes, self._timers = transport, boxes, timers
         self._file: RecordFile | None = None
         self._seconds, self._records = 0.0, 0
         if not self._on or transport.rank:
@@ -65,12 +67,14 @@ class Recorder:
         """The fields of `plan` have arrived for step `kt`; header: what came with them, None on a rank without a peer."""
         if self._on:
             head = None if header is None else {"restart": header.restart, "last": int(header.last)}
-            self._write(plan, kt, head, plan.stack)
+            with self._timers("record"):
+                self._write(plan, kt, head, plan.stack)
 
     def answered(self, plan: Plan, kt: int, status: int, values: np.ndarray) -> None:
         """The networks' answer for the ocean's step `kt`, values (levels, nj, ni), also where ln_active = .false. drops it."""
         if self._on:
-            self._write(plan, kt, {"status": status}, values)
+            with self._timers("record"):
+                self._write(plan, kt, {"status": status}, values)
 
     def _write(self, plan: Plan, kt: int, head: Mapping[str, int] | None, stack: np.ndarray) -> None:
         start = time.perf_counter()

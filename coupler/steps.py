@@ -71,7 +71,6 @@ class Run:
         self.memory = Memory(settings, shake, self.answers, wiring.networks, boxes)
         self.watchdog = Watchdog(settings.namcpl.rn_timeout, self._bark)
         self.progress = Progress(settings.namlog, shake, transport, wiring.networks, log, timers)
-        self._time_parts()
         self._written = self.stopped = 0
         # A rank without a peer gets no header: then the others tell it what was in theirs.
         self._deaf = int(transport.allsum(np.array([not any(p.peers for p in self.incoming)], np.int64))[0])
@@ -194,7 +193,7 @@ class Run:
             if net.switches.ln_swap:
                 self._swap(net, kt)
             try:
-                net.run(kt)
+                net.run(kt, self.timers)
             except HaloclineError as error:
                 if f"step {kt}" in str(error):
                     raise
@@ -212,18 +211,6 @@ class Run:
                 "swap", kt=kt, date=self._date(kt), network=net.name, version=contract.version, sha256=net.engine.sha256,
                 replaced_version=old.version, replaced_sha256=before.sha256,
             )  # fmt: skip
-
-    def _time_parts(self) -> None:
-        """Timers within a network: its guards, and its halos, for which it waits for the other ranks; and the recorder's."""
-        for net in self.all_networks:
-            stages, timed = net.stages, self.timers.around
-            stages.finish = timed(f"guarding {net.name}", stages.finish)  # type: ignore[method-assign]
-            if net.relay is not None:
-                net.relay.update = timed("relay", net.relay.update)  # type: ignore[method-assign]
-        if self.settings.namcpl.ln_record:
-            recorder, timed = self.recorder, self.timers.around
-            recorder.received = timed("record", recorder.received)  # type: ignore[method-assign]
-            recorder.answered = timed("record", recorder.answered)  # type: ignore[method-assign]
 
     def _bark(self, message: str) -> None:
         """The watch-dog's thread: a network does not return. The log and the trace end here, and the job."""

@@ -24,6 +24,7 @@ from coupler.network import Network, leave_on_device
 from coupler.noise import Noise, normal, philox
 from coupler.settings import NamNet
 from coupler.site import Site
+from coupler.timers import Timers
 
 ZOO = Path(__file__).resolve().parents[2] / "models" / "zoo"
 NX, NY = 26, 23
@@ -130,7 +131,7 @@ def couple(
             ocean.send(plans[1], messages[1], kt)
             for land in fills:
                 land.apply()
-            net.run(kt)
+            net.run(kt, Timers())
         notes.append(net)
         for name in outputs:
             whole = result.setdefault(name, np.full((levels, NY, NX), np.nan, dtype))

@@ -13,6 +13,7 @@ from coupler.network import Network
 from coupler.settings import NamNet
 from coupler.site import Site
 from coupler.stagger import to_point
+from coupler.timers import Timers
 
 NX, NY, NZ = 14, 11, 3
 RADIUS = 2
@@ -110,7 +111,7 @@ def run_cut(boundary, boxes, engine, values, levels=None):
             plans[0], received, dict.fromkeys("uvs", 0.0) | ({} if engine.contract.inputs[2].fill else {"t": 0.0})
         ):
             fill.apply()
-        net.run(1)
+        net.run(1, Timers())
         for field in into:
             result[field.name][:, box.j0 : box.j0 + box.nj, box.i0 : box.i0 + box.ni] = plans[2].views[field.name]
     return result

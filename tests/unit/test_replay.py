@@ -19,6 +19,7 @@ from coupler.handshake import PROTOCOL, GridPart, Handshake, TimePart
 from coupler.record import Recorder
 from coupler.score import Score, Scores
 from coupler.settings import NamCpl, NamDiag, Settings
+from coupler.timers import Timers
 from coupler.transport.base import Header
 from coupler.transport.recording import RecordFile, Recording
 from coupler.transport.replay import ReplayTransport
@@ -100,7 +101,7 @@ def write(folder, shake, last=TIME.nn_itend, close=True):
         box = Box(0, 0, part.nx, part.ny)
         plans[exchange.name] = make_plan(exchange, part.grid, owner(None, part), box, dtype=np.dtype("f8"))
     boxes = {1: Box(0, 0, NX, NY), 2: Box(0, 0, 5, 3)}
-    recorder = Recorder(switches(folder), shake, list(plans.values()), transport, boxes)
+    recorder = Recorder(switches(folder), shake, list(plans.values()), transport, boxes, Timers())
 
     def fill(exchange, kt):
         plan, halo = plans[exchange.name], exchange.halo
