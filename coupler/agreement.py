@@ -111,6 +111,11 @@ def _units_problem(what: str, spec: InputSpec | OutputSpec, field: FieldInfo, co
         what += f", an increment of '{spec.units}' per window,"
     if factor is None:
         fix = "They measure different things: connect another field."
+    elif isinstance(spec, OutputSpec):
+        fix = (
+            f"Multiply by {1 / factor:g} inside the network; or let the model accept '{sent.units}' and multiply what it receives. "
+            "Nothing is converted."
+        )
     else:
         fix = f"Multiply the model's field by {factor:g} before sending it; nothing is converted."
     return [f"{what} is in '{sent.units}', the model's field '{field.name}' in '{field.units}'. {fix}"]

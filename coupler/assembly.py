@@ -63,7 +63,7 @@ def load(settings: Settings, group: NamNet, into: Mapping[str, Field], local_ran
     if not group.cn_artefact:
         raise HaloclineError(f"network '{group.cn_name}' names no artefact. Set cn_artefact, or cn_engine = 'null'.")
     return load_engine(
-        find_artefact(group.cn_artefact, [Path.cwd(), settings.path.resolve().parent]),
+        find_artefact(group.cn_artefact, [settings.path.resolve().parent, Path.cwd()]),
         group.cn_engine,
         threads=settings.namcpl.nn_threads,
         sha256=group.cn_sha256 or None,

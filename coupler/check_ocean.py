@@ -121,7 +121,7 @@ def _contracts(settings: Settings) -> list[tuple[NamNet, Contract]]:
     found = []
     for group in settings.namnet:
         try:
-            path = find_artefact(group.cn_artefact, [Path.cwd(), settings.path.resolve().parent])
+            path = find_artefact(group.cn_artefact, [settings.path.resolve().parent, Path.cwd()])
             found.append((group, contract_of(path)))
         except HaloclineError:
             continue

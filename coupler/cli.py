@@ -95,6 +95,8 @@ def run(
     """Prepare a run folder, launch ocean and coupler, show progress, end with a table of where the time went."""
     from coupler import launch
 
+    if not dry_run:
+        launch.check_crowd(ocean_ranks + coupler_ranks)
     job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite, transport, trace)
     if dry_run:
         print(job.command_line())

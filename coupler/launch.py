@@ -43,6 +43,8 @@ MARKS = (
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Open MPI as root and on fewer cores than ranks; one thread per rank; whatever the user has set stays.
+CROWD = 32  # ranks per core: 650 ocean ranks per core stopped a machine
+HOSTS = ("SLURM_JOB_ID", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE", "OMPI_MCA_orte_default_hostfile")
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -184,6 +186,21 @@ def _launcher() -> str:
     raise HaloclineError(
         "no mpirun on PATH. Install Open MPI (docker/packages.txt lists the packages; `make setup` installs them)."
     )
+
+
+def check_crowd(ranks: int) -> None:
+    """HaloclineError for more ranks than this machine can hold, where mpirun starts them all here.
+
+    With a host file, or inside a batch job, the machine is not the measure.
+    """
+    elsewhere = any(name in os.environ for name in HOSTS)
+    most = CROWD * len(os.sched_getaffinity(0))
+    if ranks > most and not elsewhere:
+        raise HaloclineError(
+            f"{ranks} ranks would all start on this machine, which has {len(os.sched_getaffinity(0))} cores: at most {most} do.\n"
+            "  Fewer --ocean-ranks and --coupler-ranks give the same numbers; for other machines print the command with --dry-run "
+            "and give it a host file, or run inside a batch job (docs/pages/cluster.md)."
+        )
 
 
 def _command(launcher: str, program: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:

@@ -105,7 +105,7 @@ class Recorder:
 
 def artefact_hashes(settings: Settings) -> dict[str, str]:
     """sha256 of the file of every network, by the network's name."""
-    search = [Path.cwd(), settings.path.resolve().parent]
+    search = [settings.path.resolve().parent, Path.cwd()]
     return {
         group.cn_name: hashlib.sha256(find_artefact(group.cn_artefact, search).read_bytes()).hexdigest()
         for group in settings.namnet

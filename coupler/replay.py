@@ -197,11 +197,14 @@ def _with_artefacts(switches: Settings, artefact: Sequence[str]) -> tuple[Settin
         if name not in names:
             raise HaloclineError(f"--artefact {item}: the run has no network '{name}'. It has: {', '.join(names)}.")
         files[name] = file
-    search = [Path.cwd(), switches.path.resolve().parent]
+    search = [switches.path.resolve().parent, Path.cwd()]
     groups = []
     for group in switches.namnet:
         file = files.get(group.cn_name, "" if group.cn_engine == "null" else group.cn_artefact)
-        change: dict[str, str] = {"cn_artefact": str(find_artefact(file, search))} if file else {}
+        places = (
+            search[::-1] if group.cn_name in files else search
+        )  # one of the command line counts from the current folder
+        change: dict[str, str] = {"cn_artefact": str(find_artefact(file, places))} if file else {}
         if group.cn_name in files:
             pinned = "; the pinned sha256 is that of the other file and is not asked for" if group.cn_sha256 else ""
             notes.append(

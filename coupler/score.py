@@ -153,7 +153,7 @@ class Scores:
             rows = [*filled, self.whole(name)] if len(filled) > 1 else filled
             title = escape(f"{name} [{self._units[name]}]")
             for number, score in enumerate(rows):
-                label = title if number == 0 else ""
+                label = title if number == 0 else "all steps" if score is rows[-1] else ""
                 result.add_row(label, *_cells(score), end_section=score is rows[-1])
             if not rows:
                 result.add_row(title, "not recorded", end_section=True)

@@ -113,7 +113,9 @@ class NamNet(NamGroup):
     """One network (repeat the group for each)."""
 
     cn_name: str = Field(min_length=1, description="name of the network, used in messages")
-    cn_artefact: str = Field("", description="file of the network: in the run folder, beside the namelist, or shipped")
+    cn_artefact: str = Field(
+        "", description="file of the network: beside the namelist, in the current folder, or shipped"
+    )
     cn_engine: Literal["auto", "onnx", "exported", "torchscript", "python", "null"] = Field(
         "auto",
         description="what runs it: 'auto' (by suffix), 'onnx', 'exported', 'torchscript', 'python', 'null' (zeros)",

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 
 from coupler.artefacts.onnx_file import crop_outputs, metadata, refuse_external_data, tensors, with_metadata
-from coupler.artefacts.radius import engine_reach
+from coupler.artefacts.radius import acts_everywhere, engine_reach
 from coupler.contract import KEY, SCHEMA, Contract, upgraded
 from coupler.engines.bare import bare_graph
 from coupler.engines.base import Engine, load_engine
@@ -124,6 +124,12 @@ def measured(data: bytes, path: Path, wanted: Mapping[str, Any], where: str) -> 
     contract = contract.model_copy(update={"radius": cells})
     engine = _loaded(data, path, contract)
     reach = max(engine_reach(engine)[1].values(), default=0)
+    if reach > cells and acts_everywhere(engine):
+        raise HaloclineError(
+            f"{path}: an input acts over the whole field, however large: the graph has a global operation (a mean over rows and "
+            "columns, attention, batch statistics). It has no radius and depends on how the field is cut; --crop does not help. "
+            "Export it without that operation, or let the ocean send its result as a field."
+        )
     if reach > cells:
         raise HaloclineError(
             f"{path}: the graph crops {cells} cells on each side, but an input acts over {reach} or more: it pads inside. "

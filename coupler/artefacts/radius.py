@@ -9,6 +9,7 @@ from coupler.engines.base import Engine
 from coupler.engines.selftest import Sample, sample
 
 Fields = Mapping[str, np.ndarray]
+WIDE = 75  # cells beyond the radius in which an operation over the whole field is told from padding
 
 
 def measure_radius(
@@ -57,8 +58,8 @@ def block_case(contract: Contract, seed: int, spare: int = 4) -> Sample:
     return next(cut), next(cut), scalars
 
 
-def engine_reach(engine: Engine, trials: int = 6) -> tuple[int, dict[str, int]]:
-    """reach_by_input for an engine: every input and every noise of its contract."""
+def engine_reach(engine: Engine, trials: int = 6, spare: int = 4) -> tuple[int, dict[str, int]]:
+    """reach_by_input for an engine: every input and every noise of its contract, on blocks of block_case with that `spare`."""
     contract = engine.contract
     noises = {spec.name for spec in contract.noise}
     scalars = block_case(contract, 0)[2]
@@ -69,10 +70,19 @@ def engine_reach(engine: Engine, trials: int = 6) -> tuple[int, dict[str, int]]:
         return {name: np.array(field) for name, field in found.items()}  # the engine may use its memory again
 
     def fields(seed: int) -> Fields:
-        inputs, noise, _ = block_case(contract, seed)
+        inputs, noise, _ = block_case(contract, seed, spare)
         return inputs | noise
 
     return reach_by_input(call, fields, trials)
+
+
+def acts_everywhere(engine: Engine) -> bool:
+    """Whether an input acts up to the edges of a block of 150 cells or more: an operation over the whole field.
+
+    Padding lets it act as far as the kernels of the layers, which is less.
+    """
+    crop, reaches = engine_reach(engine, trials=1, spare=WIDE)
+    return max(reaches.values(), default=0) >= crop + WIDE - 1
 
 
 def _changes(field: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, int | None, int | None]]:

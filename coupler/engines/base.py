@@ -119,7 +119,7 @@ def load_engine(
 
 
 def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
-    """The file of that path or name in `search` (run directory, then CFG), then among the shipped artefacts."""
+    """The file of that path or name in `search` (the namelist's folder, then the current one), then among the shipped artefacts."""
     places = [Path(place) for place in search]
     if (zoo := _zoo()) is not None:
         places += [zoo, *sorted(place for place in zoo.iterdir() if place.is_dir())]

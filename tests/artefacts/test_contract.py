@@ -167,6 +167,18 @@ def test_each_mismatch_is_one_sentence(changes, radius, words):
     assert re.search(words, problems[0])
 
 
+def test_other_units_are_mended_where_the_number_is_made():
+    """An input by the ocean before it sends, an output inside the network; the factor takes the one to the other."""
+    told = Contract.from_dict(document())
+    sent = SimpleNamespace(name="un", units="cm s-1", point="U", levels=2)
+    (first,) = check_against(told, offered(u=sent), 2)
+    assert "Multiply the model's field by 0.01 before sending it" in first
+    (second,) = check_against(
+        told, offered(), 2, {"du": SimpleNamespace(name="dun", units="cm s-2", point="U", levels=2)}
+    )
+    assert "Multiply by 100 inside the network; or let the model accept 'm s-2'" in second and "sending" not in second
+
+
 def test_all_mismatches_are_reported_at_once():
     wrong = SimpleNamespace(name="un", units="cm s-1", point="T", levels=2)
     assert len(check_against(Contract.from_dict(document()), offered(u=wrong, v=None), 0)) == 4

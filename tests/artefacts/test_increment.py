@@ -110,7 +110,7 @@ def test_an_increment_fits_a_field_that_takes_its_tendency():
         (bias(), "m s-1", ["an increment, 'm s-1' per 5 days", "a tendency in 'm s-2'", "'du_bias' is in 'm s-1'"]),
         (bias(), "cm s-1", ["as the increment itself", "export it with kind 'tendency' and no window"]),
         (bias(), "degC s-1", ["an increment of 'm s-1' per window, is in 'm s-2'", "measure different things"]),
-        (bias(), "cm s-2", ["an increment of 'm s-1' per window, is in 'm s-2'", "by 0.01"]),
+        (bias(), "cm s-2", ["an increment of 'm s-1' per window, is in 'm s-2'", "by 100 inside the network"]),
     ],
 )
 def test_units_that_do_not_fit_are_refused_in_words(told, units, words):

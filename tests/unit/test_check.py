@@ -1,5 +1,6 @@
 """`halocline check` of a configuration whose ocean is stated in &namcpl: page, document, exit code; nothing is launched."""
 
+import hashlib
 import json
 import shutil
 
@@ -8,12 +9,16 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from coupler import check as checking
+from coupler import settings
+from coupler.assembly import load
 from coupler.check_document import document
 from coupler.check_layout import picture, sizes
 from coupler.check_page import bytes_text, seconds_text, shown
 from coupler.cli import app
 from coupler.errors import HaloclineError
+from coupler.fields import Field
 from coupler.grid import Box, Grid
+from coupler.record import artefact_hashes
 
 STATED = """\
 &namcpl
@@ -173,6 +178,23 @@ def test_numbers_read_well():
 def test_a_file_to_link_must_be_there(cfg, tmp_path):
     found = checking.check(cfg(), link=[tmp_path / "gone.nc"], calibrate=False)
     assert found.errors and "gone.nc to link" in found.errors[0]
+
+
+def test_the_file_beside_the_namelist_wins_over_one_of_the_current_folder(cfg, tmp_path, monkeypatch):
+    """A network of the same name and another version in the folder of the call; alone it is found there (the broken twin)."""
+    case = cfg()
+    name, here = "laplacian.py", tmp_path / "here"
+    here.mkdir()
+    (here / name).write_text((case / name).read_text().replace('"version": "1"', '"version": "2"'))
+    monkeypatch.chdir(here)
+    into = {"dt": Field(id=2, name="dt", units="K s-1", point="T", levels=2, grid=1, direction="in")}
+    for own, version in ((True, "1"), (False, "2")):
+        if not own:
+            (case / name).unlink()
+        switches = settings.load(case)
+        assert load(switches, switches.namnet[0], into, 0).contract.version == version
+        file = (case if own else here) / name
+        assert artefact_hashes(switches) == {"laplacian": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
 def test_the_stand_in_for_the_ocean_moves_nothing(cfg):

@@ -109,3 +109,15 @@ def test_a_file_that_the_run_folder_lacks_may_be_linked(tmp_path, cause, hinted)
     (tmp_path / "run.log").touch()
     words = launch._why(launch.Job(tmp_path, [], {}, True, 1), tmp_path / "run.log", 1)
     assert words.startswith(cause) and ("--link FILE" in words) is hinted
+
+
+def test_more_ranks_than_the_machine_can_hold_are_refused(monkeypatch):
+    """Unless a batch system or a host file says that there are other machines; what it can hold passes."""
+    for name in launch.HOSTS:
+        monkeypatch.delenv(name, raising=False)
+    most = launch.CROWD * len(os.sched_getaffinity(0))
+    launch.check_crowd(most)
+    with pytest.raises(HaloclineError, match=f"{most + 1} ranks would all start on this machine"):
+        launch.check_crowd(most + 1)
+    monkeypatch.setenv("PBS_NODEFILE", "nodes")
+    launch.check_crowd(most + 1)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.markup import escape
 
 from coupler import record as recording_module
 from coupler.errors import HaloclineError
@@ -314,6 +315,18 @@ def test_equal_answers_and_a_last_bit():
     other.add(1, x, y, owned, owned)
     assert (one.differ, one.largest, one.ratio) == (0, 0.0, 1.0) and one.correlation == pytest.approx(1, abs=1e-15)
     assert (other.differ, other.at) == (1, 1) and 0 < other.largest < 1e-15
+
+
+def test_the_row_of_all_steps_says_so():
+    """One label for the field, one for the sum over the ranges; with a single range there is no such row."""
+    ones = np.ones((1, 2, 2), bool)
+    for last, labels in ((8, ["du [1]", "", "", "", "all steps"]), (1, ["du [1]"])):
+        scores = Scores(1, last, {"du": "1"}, {"du": ones}, {"du": ones})
+        for kt in range(1, last + 1):
+            scores.add("du", kt, np.ones((1, 2, 2)), np.ones((1, 2, 2)))
+        table = scores.table()
+        assert list(table.columns[0].cells) == [escape(label) for label in labels]
+        assert list(table.columns[1].cells)[-1] == f"1-{last}"
 
 
 def test_numbers_that_are_not_finite_are_counted():
