@@ -48,6 +48,7 @@ pytest  = $(V)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reo
 help: ## list the targets
 	@echo "usage: make TARGET"
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo "commands: $(V)/halocline --help"
 
 demo: fortran ## double gyre alone and with three networks, a picture beside the truth; TRANSPORT=oasis: over OASIS3-MCT
 	@$(V)/halocline demo --transport $(TRANSPORT)

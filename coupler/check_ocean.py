@@ -15,12 +15,13 @@ from coupler.errors import HaloclineError
 from coupler.grid import BOUNDARIES, Grid, decompose
 from coupler.handshake import PROTOCOL, Handshake
 from coupler.increments import as_tendency
-from coupler.launch import ENVIRONMENT, executable
+from coupler.launch import ENVIRONMENT, check_coupled, executable
 from coupler.links import Link, read_links
 from coupler.namcouple import ask
 from coupler.settings import NamNet, Settings
 
 STATED = ("nn_nx", "nn_ny", "nn_nz", "rn_Dt", "nn_steps", "cn_boundary")
+REFERENCE = "gyre"  # the model name of fortran_stub
 PER_CORE = (
     8  # ranks per core that are started to ask; for more the ocean is asked on one rank and its subdomains are assumed
 )
@@ -55,6 +56,8 @@ def meet(settings: Settings, folder: Path, named: Path | None, over_oasis: bool,
         if named is None and not settings.namcpl.cn_exe:
             raise  # the reference ocean says why
         return _stated(settings, ranks, str(error), program)
+    if shake.model == REFERENCE and settings.namexc:
+        check_coupled(settings)
     if alone:
         shake = _spread(shake, ranks)
         notes.append(f"{ranks} ocean ranks are too many to ask here: their subdomains are assumed, not the ocean's own")
@@ -68,7 +71,10 @@ def _spread(shake: Handshake, ranks: int) -> Handshake:
 
 
 def _domains(grid: Grid, ranks: int) -> list[tuple[int, int, int, int]]:
-    return [(box.i0, box.j0, box.ni, box.nj) for box in decompose(grid, ranks)]
+    try:
+        return [(box.i0, box.j0, box.ni, box.nj) for box in decompose(grid, ranks)]
+    except HaloclineError as error:
+        raise HaloclineError(str(error).replace("coupler ranks", "ocean ranks")) from None
 
 
 def _stated(settings: Settings, ranks: int, why: str, program: Path | None = None) -> Ocean:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ def prepare(
         raise HaloclineError(f"transport '{transport}' is unknown. Allowed: mpi, oasis.")
     over_oasis = (transport or table_of_switches.namcpl.cn_transport) == "oasis" and coupler_ranks > 0
     program = executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent, over_oasis)
+    if coupler_ranks and program.name in ("gyre.exe", "gyre_oasis.exe"):
+        check_coupled(table_of_switches)
     launcher = _launcher()
     if rundir is None:
         rundir = Path("runs") / namelist.resolve().parent.name
@@ -109,6 +112,8 @@ def prepare(
     missing = [path for path in link if not path.exists()]
     if missing:
         raise HaloclineError(f"no file {missing[0]} to link into the run folder (--link).")
+    if rundir.exists() and not rundir.is_dir():
+        raise HaloclineError(f"{rundir} is a file, not a run folder. Give a folder with --rundir.")
     if rundir.exists() and any(rundir.iterdir()):
         if not overwrite:
             raise HaloclineError(
@@ -117,7 +122,12 @@ def prepare(
         if not (rundir / "namelist_cfg").exists():
             raise HaloclineError(f"{rundir} does not look like a run folder (no namelist_cfg); it is not emptied.")
         shutil.rmtree(rundir)
-    fill(rundir, cfg, link, transport, trace)
+    try:
+        fill(rundir, cfg, link, transport, trace)
+    except OSError as error:
+        raise HaloclineError(
+            f"cannot make the run folder {rundir}: {error.strerror}. Give another one with --rundir."
+        ) from None
     table_of_switches = settings.load(rundir)
     environment = {key: os.environ.get(key, value) for key, value in ENVIRONMENT.items()}
     environment["HALOCLINE_REVISION"] = revision()
@@ -186,6 +196,21 @@ def _launcher() -> str:
     raise HaloclineError(
         "no mpirun on PATH. Install Open MPI (docker/packages.txt lists the packages; `make setup` installs them)."
     )
+
+
+def check_coupled(switches: settings.Settings) -> None:
+    """HaloclineError where the reference ocean would run alone, and the coupler wait for it in vain."""
+    # As the ocean reads them: the second has the last word.
+    files = (switches.path.with_name("namelist_ref"), switches.path)
+    groups = [group for file in files if file.is_file() for group in read_groups(file) if group.name == "namrun"]
+    wanted, where = False, f"{switches.path.name} has no &namrun"
+    for group in groups:
+        wanted, where = group.values().get("ln_cpl", wanted), group.where("ln_cpl")
+    if not wanted:
+        raise HaloclineError(
+            f"the ocean would run alone: it is coupled only with ln_cpl = .true. in &namrun.\n  {where}. Set it; or run without a "
+            "coupler: halocline run CFG --coupler-ranks 0."
+        )
 
 
 def check_crowd(ranks: int) -> None:
@@ -291,7 +316,9 @@ def run(job: Job, console: Console) -> None:
 
 
 def _listen(job: Job, console: Console) -> dict[signal.Signals, Any]:
-    """Take the signals that end the job; returns what took them before."""
+    """Take the signals that end the job; returns what took them before. Only the main thread can: others leave them to it."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
     end_now = partial(_end_now, job)
     wanted = {signal.SIGTERM: partial(_terminated, job, console), signal.SIGINT: end_now, signal.SIGHUP: end_now}
     return {

@@ -52,6 +52,10 @@ def replay(
     span, notes = _span(recording, steps)
     if out.resolve() in (record.resolve(), record.resolve().with_suffix("")):
         raise HaloclineError(f"the answers would replace the recording {record}. Give another name (--out).")
+    if not out.resolve().parent.is_dir():
+        raise HaloclineError(
+            f"there is no folder {out.parent} for {out.name}. Make it, or choose another name with --out."
+        )
     with tempfile.TemporaryDirectory(prefix="halocline_replay_") as scratch:
         switches = _settings(recording, cfg, Path(scratch))
         hashes = artefact_hashes(switches)

@@ -52,6 +52,10 @@ def attach(
         raise HaloclineError(
             f"{out}: the suffix tells the engine, so it must stay '{path.suffix}'. Choose another name."
         )
+    if not out.parent.is_dir():
+        raise HaloclineError(
+            f"there is no folder {out.parent} for {out.name}. Make it, or choose another name with --out."
+        )
     if out.exists() and not replace:
         raise HaloclineError(f"{out} exists already. Choose another name with --out, or give --replace.")
     data, wanted = _read(path), _document(document)
@@ -65,7 +69,10 @@ def attach(
         data = crop_outputs(data, crop, path)
         wanted = {**wanted, "edges": "not exact"}
     contract = measured(data, path, wanted, str(document))
-    out.write_bytes(packed(data, contract, path))
+    try:
+        out.write_bytes(packed(data, contract, path))
+    except OSError as error:
+        raise HaloclineError(f"cannot write {out}: {error.strerror}. Choose another place with --out.") from None
     for line in (
         f"radius {contract.radius} cells, {contract.decomposition}, edges {contract.edges}",
         f"written: {out}, {out.stat().st_size} bytes. Look at it: halocline inspect --verify {out}",

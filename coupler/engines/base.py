@@ -131,7 +131,7 @@ def find_artefact(name: str | Path, search: Sequence[Path] = ()) -> Path:
     hint = f"Did you mean '{near[0]}'?" if near else f"Found there: {', '.join(known) or 'no artefact'}."
     raise HaloclineError(
         f"artefact '{name}' was not found. Searched: {', '.join(map(str, dict.fromkeys(places))) or 'nowhere'}. {hint} "
-        "A file of your own: `halocline run ... --link FILE` puts it into the run folder."
+        "A file of your own goes beside the namelist, or into the run folder: `halocline run ... --link FILE`."
     )
 
 

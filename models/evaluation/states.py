@@ -91,6 +91,10 @@ def open_states(path: Path | str, shape: tuple[int, int] | None = None, sigma: f
     path = Path(path)
     if not path.exists():
         raise HaloclineError(f"there is no run {path}. Give a run folder, a data set .zarr, or a climate .npz.")
+    if not path.is_dir():
+        raise HaloclineError(
+            f"{path} is a file of another kind. Give a run folder, a data set .zarr, or a climate .npz."
+        )
     states = _zarr_states(path) if _is_zarr(path) else _folder_states(path)
     _, ny, nx = states.mesh.shape
     if shape is None or shape == (ny, nx):

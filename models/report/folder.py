@@ -17,8 +17,8 @@ from coupler.errors import HaloclineError
 QUIET = 180.0  # s without a sign of life after which a run is no longer taken for going on
 LOGGED = 14  # last lines of a log that are shown
 SIGNS = ("run.log", "ocean.output", "run.stat", "halocline.progress", "coupler.log.jsonl", "time.step")
-TRACES = (
-    "namelist_cfg",
+TRACES = (  # a namelist alone is a configuration
+    "time.step",
     "ocean.output",
     "halocline.coupler.json",
     "halocline.progress",

@@ -108,6 +108,20 @@ def test_a_graph_that_pads_is_refused_and_cropped(tmp_path):
     assert np.allclose(load_engine(out).run({"x": x})["y"], valid, atol=1e-6)
 
 
+def test_a_folder_that_is_not_there(nets, tmp_path):
+    """Said before the network is measured, nothing is written; with the folder it works."""
+    net, about = write(tmp_path, nets["onnx"])
+    out = tmp_path / "new" / "net.onnx"
+    with pytest.raises(HaloclineError, match=r"no folder .*new for net\.onnx\. Make it"):
+        attach(net, about, out)
+    out.parent.mkdir()
+    out.mkdir()
+    with pytest.raises(HaloclineError, match=r"cannot write .*net\.onnx: Is a directory"):
+        attach(net, about, out, replace=True)
+    out.rmdir()
+    assert attach(net, about, out) == out
+
+
 def test_crop_is_for_onnx(nets, tmp_path):
     net, about = write(tmp_path, nets["pt"], name="net.pt")
     with pytest.raises(HaloclineError, match=r"--crop rewrites ONNX graphs only"):

@@ -284,7 +284,7 @@ def test_find_artefact(tmp_path):
     assert find_artefact(mine) == mine
     with pytest.raises(HaloclineError, match=r"Did you mean 'zb20_f8\.onnx'"):
         find_artefact("zb20_f8.onx", [tmp_path])
-    with pytest.raises(HaloclineError, match="--link FILE` puts it into the run folder") as told:
+    with pytest.raises(HaloclineError, match="goes beside the namelist.*--link FILE") as told:
         find_artefact("nothing.onnx", [tmp_path, tmp_path])
     assert str(told.value).count(f"{tmp_path},") == 1
 

@@ -1,6 +1,7 @@
 """`halocline check` and a real start: what passes one passes the other, what one refuses the other refuses in the same words."""
 
 import io
+import re
 import shutil
 
 import pytest
@@ -59,6 +60,21 @@ def test_the_reference_ocean_says_what_is_wrong_with_its_own_groups(repo, tmp_pa
     path.write_text(path.read_text().replace("nn_stat ", "nn_stet "))
     found = checking.check(tmp_path / "case", calibrate=False)
     assert len(found.errors) == 1 and "nn_stet" in found.errors[0] and "line 9" in found.errors[0], found.errors
+
+
+@pytest.mark.parametrize(("written", "line"), [("ln_cpl       = .false.", "line"), ("", "&namrun")])
+def test_an_ocean_that_would_run_alone_does_not_pass(repo, tmp_path, written, line):
+    """The coupler would wait for it until rn_timeout_start; without an exchange it may run alone."""
+    shutil.copytree(repo / "namelists" / "gyre_zb20", tmp_path / "case")
+    path = tmp_path / "case" / NML
+    text, count = re.subn(r"ln_cpl *= *\.true\.", written, path.read_text())
+    assert count == 1
+    path.write_text(text)
+    (problem,) = checking.check(tmp_path / "case", calibrate=False).errors
+    assert "coupled only with ln_cpl = .true." in problem and line in problem and "--coupler-ranks 0" in problem
+    path.write_text(text[: text.index("&namexc")])
+    (other,) = checking.check(tmp_path / "case", calibrate=False).errors
+    assert "holds no exchange" in other
 
 
 # --- The broken twins of a configuration: the sentence of the check is that of the start -----------------------------

@@ -182,6 +182,7 @@ NEEDS = TWICE.replace(
         (("--artefact", "needs.py"), "input 'sst' of network"),
         (("--artefact", "needs.py"), "halocline_record.nc holds the fields e1t, e2t"),
         (("--out", "halocline_record.nc"), "the answers would replace the recording"),
+        (("--out", "nowhere/x.nc"), "there is no folder nowhere for x.nc"),
     ],
 )
 def test_what_a_recording_cannot_give_is_said(record, tmp_path, args, words):

@@ -114,6 +114,9 @@ def test_a_last_file_that_is_still_written_is_left_out(tmp_path, mesh, piece):
 def test_what_is_no_run_is_refused(tmp_path, mesh, piece):
     with pytest.raises(HaloclineError, match="there is no run"):
         open_states(tmp_path / "nowhere")
+    (tmp_path / "picture.png").write_bytes(b"no run")
+    with pytest.raises(HaloclineError, match="picture.png is a file of another kind"):
+        open_states(tmp_path / "picture.png")
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "notes.txt").write_text("")
     with pytest.raises(HaloclineError, match=r"holds no output EXP_FIRST_LAST_inst.nc.*It holds: notes.txt"):

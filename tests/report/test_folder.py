@@ -77,6 +77,8 @@ def test_nemo_is_at_its_end_when_it_has_done_its_last_step(tmp_path, step, kind)
 
 
 def test_what_is_no_run_folder_is_refused(tmp_path):
+    """Nor is a configuration: its report would lie in the folder that the next run copies."""
+    (tmp_path / "namelist_cfg").touch()
     for folder, words in ((tmp_path, "holds none of"), (tmp_path / "nowhere", "no run folder")):
         with pytest.raises(HaloclineError, match=words):
             Folder(folder)

@@ -197,6 +197,13 @@ def test_the_file_beside_the_namelist_wins_over_one_of_the_current_folder(cfg, t
         assert artefact_hashes(switches) == {"laplacian": hashlib.sha256(file.read_bytes()).hexdigest()}
 
 
+def test_ranks_that_do_not_fit_are_called_after_their_side(cfg):
+    """The ocean's subdomains are assumed by the coupler's own rule, the message is about the ocean's ranks."""
+    for sides, words in (({"ocean_ranks": 241}, "241 ocean ranks"), ({"coupler_ranks": 241}, "241 coupler ranks")):
+        found = checking.check(cfg(), calibrate=False, **sides)
+        assert f"{words} do not fit the grid of 20 x 12 cells" in found.errors[0]
+
+
 def test_the_stand_in_for_the_ocean_moves_nothing(cfg):
     """The broken twin of a check that runs: whoever sends is told."""
     found = checking.check(cfg(), calibrate=False)

@@ -2,12 +2,16 @@
 
 import os
 import shlex
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
-from coupler import launch
+from coupler import launch, settings
 from coupler.cli import app
 from coupler.ending import interventions
 from coupler.errors import HaloclineError
@@ -63,6 +67,8 @@ def test_inside_a_slurm_job_srun_gets_both_programs(cfg, tmp_path, monkeypatch):
         ({"link": ["restart.nc"]}, "no file .*restart.nc to link"),
         ({"rundir": "full"}, "is not empty"),
         ({"rundir": "full", "overwrite": True}, "does not look like a run folder"),
+        ({"rundir": "full/precious"}, "precious is a file, not a run folder"),
+        ({"rundir": "full/precious/run"}, "cannot make the run folder .*run: Not a directory"),
     ],
 )
 def test_mistakes_leave_nothing_behind(cfg, tmp_path, change, words):
@@ -74,6 +80,18 @@ def test_mistakes_leave_nothing_behind(cfg, tmp_path, change, words):
     with pytest.raises(HaloclineError, match=words):
         launch.prepare(cfg, 1, 1, **change)
     assert not (tmp_path / "runs").exists() and (tmp_path / "full" / "precious").exists()
+
+
+def test_campaigns_run_jobs_in_threads(cfg, tmp_path):
+    """Signals belong to the main thread: there they are taken and given back, a job of another thread leaves them alone."""
+    job = replace(launch.prepare(cfg, 1, 0, ocean=tmp_path / "model.exe"), command=("true",))
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(launch.run, job, Console(quiet=True)).result(60)
+        with pytest.raises(ValueError, match="main thread"):
+            pool.submit(signal.signal, signal.SIGTERM, before).result(60)
+    launch.run(job, Console(quiet=True))
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_dry_run_prints_the_command(cfg, tmp_path):
@@ -121,3 +139,13 @@ def test_more_ranks_than_the_machine_can_hold_are_refused(monkeypatch):
         launch.check_crowd(most + 1)
     monkeypatch.setenv("PBS_NODEFILE", "nodes")
     launch.check_crowd(most + 1)
+
+
+def test_an_ocean_that_would_run_alone_is_refused(tmp_path):
+    """The coupler would wait for it in vain; with ln_cpl in namelist_cfg, or without a coupler, it is not."""
+    (tmp_path / "namelist_cfg").write_text("&namrun nn_itend = 1 /\n")
+    with pytest.raises(HaloclineError, match=r"would run alone.*\n.*line 1"):
+        launch.check_coupled(settings.load(tmp_path))
+    (tmp_path / "namelist_ref").write_text("&namrun ln_cpl = .false. /\n")
+    (tmp_path / "namelist_cfg").write_text("&namrun ln_cpl = .true. /\n")
+    launch.check_coupled(settings.load(tmp_path))
