@@ -15,9 +15,11 @@ from coupler.errors import HaloclineError
 from coupler.grid import BOUNDARIES, Grid, decompose
 from coupler.handshake import PROTOCOL, Handshake
 from coupler.increments import as_tendency
-from coupler.launch import ENVIRONMENT, check_coupled, executable
+from coupler.launch import ENVIRONMENT
 from coupler.links import Link, read_links
 from coupler.namcouple import ask
+from coupler.preflight import check_coupled
+from coupler.programs import executable
 from coupler.settings import NamNet, Settings
 
 STATED = ("nn_nx", "nn_ny", "nn_nz", "rn_Dt", "nn_steps", "cn_boundary")

@@ -94,9 +94,10 @@ def run(
 ) -> None:
     """Prepare a run folder, launch ocean and coupler, show progress, end with a table of where the time went."""
     from coupler import launch
+    from coupler.preflight import check_crowd
 
     if not dry_run:
-        launch.check_crowd(ocean_ranks + coupler_ranks)
+        check_crowd(ocean_ranks + coupler_ranks)
     job = launch.prepare(cfg, ocean_ranks, coupler_ranks, rundir, ocean, link or [], overwrite, transport, trace)
     if dry_run:
         print(job.command_line())
@@ -138,10 +139,11 @@ def namcouple(
     """Write the namcouple of CFG for OASIS, or merge our fields into the one that is there."""
     from coupler import launch, settings
     from coupler.namcouple import describe, write
+    from coupler.programs import executable
 
     switches = settings.load(cfg)
     folder = settings.config_file(cfg).resolve().parent
-    program = launch.executable(ocean, switches.namcpl.cn_exe, folder, over_oasis=True)
+    program = executable(ocean, switches.namcpl.cn_exe, folder, over_oasis=True)
     print(f"halocline: {write(switches, describe(program, folder, launch.ENVIRONMENT), folder / 'namcouple')}")
 
 

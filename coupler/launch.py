@@ -25,7 +25,8 @@ from coupler.errors import HaloclineError
 from coupler.log import close_log
 from coupler.namcouple import describe, write
 from coupler.namelist import read_groups, with_value
-from coupler.programs import on_path
+from coupler.preflight import check_coupled
+from coupler.programs import REPOSITORY, executable, launcher
 from coupler.screen import watch
 from coupler.stop import STOP_FILE
 from coupler.trace import add_ocean
@@ -41,11 +42,8 @@ MARKS = (
     "halocline.coupler.json",
     "halocline.ocean.json",
 )
-REPOSITORY = Path(__file__).resolve().parents[1]
 
 # Open MPI as root and on fewer cores than ranks; one thread per rank; whatever the user has set stays.
-CROWD = 32  # ranks per core: 650 ocean ranks per core stopped a machine
-HOSTS = ("SLURM_JOB_ID", "PBS_NODEFILE", "LSB_HOSTS", "PE_HOSTFILE", "OMPI_MCA_orte_default_hostfile")
 ENVIRONMENT = {
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
     "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
@@ -103,7 +101,7 @@ def prepare(
     program = executable(ocean, table_of_switches.namcpl.cn_exe, namelist.parent, over_oasis)
     if coupler_ranks and program.name in ("gyre.exe", "gyre_oasis.exe"):
         check_coupled(table_of_switches)
-    launcher = _launcher()
+    starter = launcher()
     if rundir is None:
         rundir = Path("runs") / namelist.resolve().parent.name
     rundir = rundir.resolve()
@@ -139,7 +137,7 @@ def prepare(
             namcouple.unlink()
             namcouple.write_text(text, encoding="utf-8")
         write(table_of_switches, describe(program, rundir, environment), namcouple)
-    command = _command(launcher, program, ocean_ranks, coupler_ranks, rundir)
+    command = _command(starter, program, ocean_ranks, coupler_ranks, rundir)
     return Job(rundir, command, environment, coupler_ranks > 0, ocean_ranks, table_of_switches.namlog)
 
 
@@ -170,81 +168,23 @@ def _with_switch(text: str, namelist: Path, name: str, key: str, value: str) -> 
     return with_value(text, groups[0], key, value) if groups else f"{text}\n&{name} {key} = {value} /\n"
 
 
-def executable(ocean: Path | None, named: str, beside: Path, over_oasis: bool = False) -> Path:
-    """The ocean: from the command line, from cn_exe (beside the namelist or a path), or the reference ocean."""
-    if ocean is not None:
-        candidates = [ocean]
-    elif named:
-        candidates = [beside / named, Path(named), REPOSITORY / "build" / "double" / named]
-    else:
-        candidates = [REPOSITORY / "build" / "double" / ("gyre_oasis.exe" if over_oasis else "gyre.exe")]
-    for path in candidates:
-        if path.is_file() and os.access(path, os.X_OK):
-            return path.resolve()
-    places = ", ".join(str(path) for path in candidates)
-    what = "make fortran TRANSPORT=oasis" if over_oasis else "make fortran"
-    raise HaloclineError(f"no ocean executable at {places}. Build it ({what}), or name one with --ocean or cn_exe.")
-
-
-def _launcher() -> str:
-    """Inside a Slurm job srun, else mpirun."""
-    names = ("srun", "mpirun") if "SLURM_JOB_ID" in os.environ else ("mpirun",)
-    for name in names:
-        path = on_path(name)
-        if path:
-            return path
-    raise HaloclineError(
-        "no mpirun on PATH. Install Open MPI (docker/packages.txt lists the packages; `make setup` installs them)."
-    )
-
-
-def check_coupled(switches: settings.Settings) -> None:
-    """HaloclineError where the reference ocean would run alone, and the coupler wait for it in vain."""
-    # As the ocean reads them: the second has the last word.
-    files = (switches.path.with_name("namelist_ref"), switches.path)
-    groups = [group for file in files if file.is_file() for group in read_groups(file) if group.name == "namrun"]
-    wanted, where = False, f"{switches.path.name} has no &namrun"
-    for group in groups:
-        wanted, where = group.values().get("ln_cpl", wanted), group.where("ln_cpl")
-    if not wanted:
-        raise HaloclineError(
-            f"the ocean would run alone: it is coupled only with ln_cpl = .true. in &namrun.\n  {where}. Set it; or run without a "
-            "coupler: halocline run CFG --coupler-ranks 0."
-        )
-
-
-def check_crowd(ranks: int) -> None:
-    """HaloclineError for more ranks than this machine can hold, where mpirun starts them all here.
-
-    With a host file, or inside a batch job, the machine is not the measure.
-    """
-    elsewhere = any(name in os.environ for name in HOSTS)
-    most = CROWD * len(os.sched_getaffinity(0))
-    if ranks > most and not elsewhere:
-        raise HaloclineError(
-            f"{ranks} ranks would all start on this machine, which has {len(os.sched_getaffinity(0))} cores: at most {most} do.\n"
-            "  Fewer --ocean-ranks and --coupler-ranks give the same numbers; for other machines print the command with --dry-run "
-            "and give it a host file, or run inside a batch job (docs/pages/cluster.md)."
-        )
-
-
-def _command(launcher: str, program: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:
+def _command(starter: str, program: Path, ocean_ranks: int, coupler_ranks: int, rundir: Path) -> list[str]:
     """The launch of both programs; for srun the list of programs goes to a file."""
     couple = [sys.executable, "-P", "-m", "coupler.cli", "couple", "."]
-    if Path(launcher).name == "srun":
+    if Path(starter).name == "srun":
         rows = [f"0-{ocean_ranks - 1} {program}"]
         if coupler_ranks:
             rows.append(f"{ocean_ranks}-{ocean_ranks + coupler_ranks - 1} {shlex.join(couple)}")
         (rundir / "halocline.multiprog").write_text("\n".join(rows) + "\n", encoding="utf-8")
         return [
-            launcher,
+            starter,
             "-n",
             str(ocean_ranks + coupler_ranks),
             "--kill-on-bad-exit=1",
             "--multi-prog",
             "halocline.multiprog",
         ]
-    command = [launcher, "-np", str(ocean_ranks), str(program)]
+    command = [starter, "-np", str(ocean_ranks), str(program)]
     if coupler_ranks:
         command += [":", "-np", str(coupler_ranks), *couple]
     return command

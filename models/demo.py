@@ -11,6 +11,7 @@ from rich.table import Table
 
 from coupler import launch, report
 from coupler.errors import HaloclineError
+from coupler.programs import REPOSITORY
 from models.campaign import truth as records
 from models.campaign.rows import SKIP
 from models.evaluation.climate import Climate, climate_of
@@ -18,9 +19,9 @@ from models.evaluation.scores import scores
 from models.evaluation.side_by_side import Shown, side_by_side
 from models.report.page import report as write_page
 
-NAMELISTS = launch.REPOSITORY / "namelists"
+NAMELISTS = REPOSITORY / "namelists"
 TRUTH = (
-    launch.REPOSITORY / "models" / "zoo" / "closures"
+    REPOSITORY / "models" / "zoo" / "closures"
 )  # statistics of the 10 km ocean: half an hour of computing that is not repeated
 RESTART = "GYRE_00097200_restart.nc"
 TRANSPORTS = {"mpi": "direct MPI", "oasis": "OASIS3-MCT"}

@@ -8,6 +8,7 @@ from rich.console import Console
 from coupler import launch
 from coupler import settings as coupling
 from coupler.errors import HaloclineError
+from coupler.programs import executable
 from models.assimilation import cycle, twin
 from models.assimilation.analysis import Insertion
 from models.assimilation.enoi import Interpolation
@@ -79,7 +80,7 @@ def _files(cfg: Path, job: launch.Job, ocean: Path | None) -> dict[str, Path]:
     """What the increments depend on: executable, namelist, start state, networks."""
     switches = coupling.load(job.rundir)
     over_oasis = job.coupled and switches.namcpl.cn_transport == "oasis"
-    program = launch.executable(ocean, switches.namcpl.cn_exe, coupling.config_file(cfg).parent, over_oasis)
+    program = executable(ocean, switches.namcpl.cn_exe, coupling.config_file(cfg).parent, over_oasis)
     files = {"executable": program, "namelist": job.rundir / "namelist_cfg", "start": job.rundir / START}
     if not job.coupled:
         return files

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from coupler import launch
 from coupler.errors import HaloclineError
+from coupler.programs import REPOSITORY
 from models.console import console as open_console
 
-KEPT = launch.REPOSITORY / "models" / "zoo" / "gyre_bias"
+KEPT = REPOSITORY / "models" / "zoo" / "gyre_bias"
 
 
 def bias(
@@ -39,7 +39,7 @@ def bias(
     closure: Annotated[
         Path | None, typer.Option("--closure-network", help="default: that of models/zoo/gyre_momentum")
     ] = None,
-    ocean: Annotated[Path, typer.Option(help="ocean executable")] = launch.REPOSITORY / "build" / "single" / "gyre.exe",
+    ocean: Annotated[Path, typer.Option(help="ocean executable")] = REPOSITORY / "build" / "single" / "gyre.exe",
     name: Annotated[str, typer.Option(help="name of the table")] = "bias",
 ) -> None:
     """Increments, trainings, free runs and a second round for each twin; a table with truth, noise floor and verdicts.

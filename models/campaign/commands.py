@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from coupler import launch
 from coupler.errors import HaloclineError
+from coupler.programs import REPOSITORY
 from models.campaign import cost, forecast, judge, matrix, options, rows, runs, table, truth
 from models.campaign.bias_commands import bias
 from models.campaign.schedule import side_by_side
@@ -19,7 +19,7 @@ from models.data.store import provenance
 from models.evaluation.climate import Climate
 from models.evaluation.figures import draw_all
 
-KEPT = launch.REPOSITORY / "models" / "zoo" / "closures"
+KEPT = REPOSITORY / "models" / "zoo" / "closures"
 CONVENTIONAL = "conventional"
 
 app = typer.Typer(

@@ -18,10 +18,11 @@ from coupler import launch
 from coupler.artefacts.page import contract_of
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups, with_value
+from coupler.programs import REPOSITORY
 from models.campaign.matrix import EVERY, WINDS, YEAR, Grid, Row
 
-NAMELISTS = launch.REPOSITORY / "namelists"
-OCEAN = launch.REPOSITORY / "build" / "single" / "gyre.exe"
+NAMELISTS = REPOSITORY / "namelists"
+OCEAN = REPOSITORY / "build" / "single" / "gyre.exe"
 SPINUP = 10  # years from rest
 START = "start_restart.nc"  # name of the start state in every run folder
 
@@ -229,7 +230,7 @@ def run(campaign: Campaign, row: Row, console: Console, core: int | None = None)
 
 def provenance(campaign: Campaign, row: Row, job: launch.Job) -> dict[str, Any]:
     """Command and hashes of a run; paths are names only, so that they hold elsewhere."""
-    command = [part.replace(f"{launch.REPOSITORY}/", "") for part in job.command]
+    command = [part.replace(f"{REPOSITORY}/", "") for part in job.command]
     text: dict[str, Any] = {
         "command": " ".join(command),
         "executable": {"file": campaign.ocean.name, "sha256": sha256(campaign.ocean)},

@@ -10,8 +10,9 @@ from typing import Any
 import f90nml
 
 from coupler.errors import HaloclineError
-from coupler.launch import ENVIRONMENT, REPOSITORY
+from coupler.launch import ENVIRONMENT
 from coupler.namelist import read_groups
+from coupler.programs import REPOSITORY
 from coupler.settings import config_file
 
 GROUPS = (

@@ -28,7 +28,7 @@ import xarray as xr
 import zarr
 
 from coupler.errors import HaloclineError
-from coupler.launch import REPOSITORY
+from coupler.programs import REPOSITORY
 
 FORMAT = 1
 CHUNK = 64  # records

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from coupler.errors import HaloclineError
-from coupler.launch import REPOSITORY
+from coupler.programs import REPOSITORY
 from models.data.archive import collect
 from models.data.background import write_increments
 from models.data.climatology import dates

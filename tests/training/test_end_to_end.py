@@ -13,6 +13,7 @@ from coupler import launch
 from coupler.cli import app
 from coupler.errors import HaloclineError
 from coupler.io import read_output
+from coupler.programs import REPOSITORY
 from models.campaign import forecast
 from models.cli import register
 from models.data import store
@@ -91,7 +92,7 @@ def _error(made: Made, record: int, scale: float | None, network: Path | None = 
     coupling = "" if scale is None else COUPLING.format(scale=scale)
     (cfg / "namelist_cfg").write_text(tiny.text(tiny.over(OCEAN, {"namrun": run})) + coupling)
     shutil.copy(network or made.network, cfg / "tiny.onnx")
-    single = launch.REPOSITORY / "build" / "single" / "gyre.exe"
+    single = REPOSITORY / "build" / "single" / "gyre.exe"
     job = launch.prepare(cfg, 1, 0 if scale is None else 1, cfg / "run", single, [cfg / "start.nc"], overwrite=True)
     launch.run(job, Console(quiet=True))
     (output,) = (cfg / "run").glob("F_*_inst.nc")

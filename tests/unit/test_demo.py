@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from coupler import launch, settings
+from coupler import settings
 from coupler.engines.base import find_artefact, read_contract
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups
+from coupler.programs import REPOSITORY
 from models import demo
 from models.campaign.truth import Truth
 from models.evaluation.climate import Climate
@@ -206,7 +207,7 @@ def test_the_pair_of_the_picture_differs_by_the_network_alone():
 def test_the_networks_are_shipped_and_pinned(name):
     for net in settings.load(demo.NAMELISTS / name).namnet:
         file = find_artefact(net.cn_artefact)
-        assert file.is_relative_to(launch.REPOSITORY / "models" / "zoo")
+        assert file.is_relative_to(REPOSITORY / "models" / "zoo")
         assert sha256(file.read_bytes()).hexdigest() == net.cn_sha256
         assert read_contract(file).outputs
 
@@ -240,6 +241,6 @@ def test_without_the_truth_nothing_runs(tmp_path, monkeypatch):
 
 
 def test_the_readme_shows_the_picture():
-    shown = launch.REPOSITORY / "docs" / "pages" / "demo.png"
-    assert f"]({shown.relative_to(launch.REPOSITORY)})" in (launch.REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = REPOSITORY / "docs" / "pages" / "demo.png"
+    assert f"]({shown.relative_to(REPOSITORY)})" in (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert shown.stat().st_size < 500_000 and matplotlib.image.imread(shown).shape[1] == 1600

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from coupler import launch, settings
+from coupler import launch, preflight, settings
 from coupler.cli import app
 from coupler.ending import interventions
 from coupler.errors import HaloclineError
@@ -131,21 +131,21 @@ def test_a_file_that_the_run_folder_lacks_may_be_linked(tmp_path, cause, hinted)
 
 def test_more_ranks_than_the_machine_can_hold_are_refused(monkeypatch):
     """Unless a batch system or a host file says that there are other machines; what it can hold passes."""
-    for name in launch.HOSTS:
+    for name in preflight.HOSTS:
         monkeypatch.delenv(name, raising=False)
-    most = launch.CROWD * len(os.sched_getaffinity(0))
-    launch.check_crowd(most)
+    most = preflight.CROWD * len(os.sched_getaffinity(0))
+    preflight.check_crowd(most)
     with pytest.raises(HaloclineError, match=f"{most + 1} ranks would all start on this machine"):
-        launch.check_crowd(most + 1)
+        preflight.check_crowd(most + 1)
     monkeypatch.setenv("PBS_NODEFILE", "nodes")
-    launch.check_crowd(most + 1)
+    preflight.check_crowd(most + 1)
 
 
 def test_an_ocean_that_would_run_alone_is_refused(tmp_path):
     """The coupler would wait for it in vain; with ln_cpl in namelist_cfg, or without a coupler, it is not."""
     (tmp_path / "namelist_cfg").write_text("&namrun nn_itend = 1 /\n")
     with pytest.raises(HaloclineError, match=r"would run alone.*\n.*line 1"):
-        launch.check_coupled(settings.load(tmp_path))
+        preflight.check_coupled(settings.load(tmp_path))
     (tmp_path / "namelist_ref").write_text("&namrun ln_cpl = .false. /\n")
     (tmp_path / "namelist_cfg").write_text("&namrun ln_cpl = .true. /\n")
-    launch.check_coupled(settings.load(tmp_path))
+    preflight.check_coupled(settings.load(tmp_path))
