@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -60,6 +61,12 @@ def small_disk(folder: Path, size: str, request: pytest.FixtureRequest) -> None:
     if mounted.returncode:
         pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
     request.addfinalizer(lambda: subprocess.run(["umount", "-l", folder], check=False, timeout=20))
+
+
+def listening() -> None:
+    """Signals as a terminal leaves them: under nohup, and in the background of a shell, a child would ignore these two."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")
@@ -164,8 +171,9 @@ def job(repo, tmp_path_factory, preload, host_of, request):
         start = time.monotonic()
         with open(base / "stdout", "w+") as out, open(base / "stderr", "w+") as err:
             process = subprocess.Popen(
-                [str(word) for word in command], env=environment, stdout=out, stderr=err, start_new_session=True
-            )
+                [str(word) for word in command], env=environment, stdout=out, stderr=err, start_new_session=True,
+                preexec_fn=listening,
+            )  # fmt: skip
             try:
                 if meanwhile:
                     meanwhile(folder, process)

@@ -39,7 +39,7 @@ MISTAKES = (
     ([(NML, "&namcpl", "&namcpl\n nn_steps = 9")], ["nn_steps = 9 in the namelist, 8 in the ocean"]),
     ([(NML, "&namcpl", "&namcpl\n cn_boundary = 'cyclic_ew'")], ["cn_boundary = cyclic_ew", "closed in the ocean"]),
     ([(NET, '"units": "K", "point": "T"', '"units": "degC", "point": "T"')], ["input 't'", "degC", "'K'"]),
-    ([(NET, '"units": "K s-1"', '"units": "K day-1"')], ["output 'dt'", "K day-1", "K s-1", "86400"]),
+    ([(NET, '"units": "K s-1"', '"units": "K day-1"')], ["output 'dt'", "K day-1", "K s-1", "1.15741e-05"]),
     ([(NET, '"units": "K", "point": "T"', '"units": "K", "point": "U"')], ["input 't'", "on the U point", "on the T point"]),
     ([(NET, '"point": "T", "fill"', '"point": "T", "levels": 3, "fill"')], ["input 't'", "3", "2"]),
     ([(NET, '"dtype": "f8"', '"time_level": "before", "dtype": "f8"')], ["time level 'before'", "'now'"]),
