@@ -10,6 +10,7 @@ from coupler.exchange import Plan
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake
 from coupler.stop import Stop
+from coupler.transport.alone import Alone
 from coupler.transport.base import Header
 
 
@@ -22,7 +23,7 @@ class NoRelay:
         """Nobody is there to give anything to."""
 
 
-class AbsentTransport:
+class AbsentTransport(Alone):
     """Rank `rank` of `size` coupler ranks, before any message. Collective sums and gathers know this rank alone."""
 
     def __init__(self, shake: Handshake, rank: int, size: int) -> None:
@@ -47,18 +48,6 @@ class AbsentTransport:
     def send(self, plan: Plan, kt: int, status: int) -> None:
         """HaloclineError: nobody takes anything."""
         raise HaloclineError(f"exchange '{plan.exchange.name}': there is no ocean in a check.")
-
-    def gather(self, value: Any) -> list[Any] | None:
-        """The value of this rank."""
-        return [value]
-
-    def share(self, value: Any) -> Any:
-        """The value of this rank."""
-        return value
-
-    def allsum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over this rank."""
-        return values
 
     def relay(self, plan: Plan) -> Any:
         """A relay that moves nothing."""

@@ -5,7 +5,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from coupler.fields import Field
 from coupler.grid import Ownership, ownership
 from coupler.handshake import GridPart, Handshake
 from coupler.stop import Stop
+from coupler.transport.alone import Alone
 from coupler.transport.base import Header
 from coupler.transport.recording import Recording, some_steps
 
@@ -40,7 +41,7 @@ class Listener(Protocol):
         """The answer to step `kt`: global fields (levels, ny, nx), NaN where no ocean rank owns the cell."""
 
 
-class ReplayTransport:
+class ReplayTransport(Alone):
     """A recording as transport: what the ocean sent comes from the file, what it would receive goes to a listener.
 
     One rank. The index maps are those of any transport, with one owner of all cells that an ocean rank owned.
@@ -124,18 +125,6 @@ class ReplayTransport:
         from coupler.transport.relay import Relay
 
         return Relay(MPI.COMM_SELF, plan, self.timeout)
-
-    def gather(self, value: Any) -> list[Any] | None:
-        """The value of the only rank."""
-        return [value]
-
-    def share(self, value: Any) -> Any:
-        """The value of the only rank."""
-        return value
-
-    def allsum(self, values: np.ndarray) -> np.ndarray:
-        """The sum over the only rank."""
-        return values
 
     def abort(self, message: str) -> None:
         """HaloclineError; from another thread (the watch-dog), the end of the process with the message."""
