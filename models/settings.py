@@ -140,6 +140,11 @@ class NamTrain(NamGroup):
     """One network and how it is fitted."""
 
     cn_name: str = Field("closure", min_length=1, description="name of the network and of its artefact")
+    cn_mode: Literal["offline", "online", "rollout_nograd"] = Field(
+        "offline",
+        description="'offline': targets of single states; 'online': along trajectories of the twin (&namonline); "
+        "'rollout_nograd': beside the running ocean (&namrollout)",
+    )
     cn_family: Literal[
         "momentum_cnn",
         "stress",
@@ -217,6 +222,74 @@ class NamTrain(NamGroup):
     cn_out: str = Field("", description="folder of the artefact; '': the run folder")
 
 
+class NamOnline(NamGroup):
+    """Training along trajectories (cn_mode = 'online'): the ocean steps on, the network in it."""
+
+    cn_ocean: str = Field(
+        "", description="configuration of the coarse ocean (folder with namelist_cfg) that the twin steps"
+    )
+    cn_windows: Names = Field([], description="data sets whose records the windows follow (zarr); '': those of cn_data")
+    cn_start: str = Field(
+        "",
+        description="run folder of a training whose weights this one begins from, {seed} stands for nn_seed; '': fresh weights",
+    )
+    nn_every: int = Field(3, ge=1, description="steps between calls of the network; its answer is held between")
+    nn_window: int = Field(135, ge=1, description="steps of the longest window")
+    nn_window_min: int = Field(27, ge=1, description="steps of the first windows")
+    nn_grow: int = Field(2, ge=1, description="epochs after which the window doubles, up to nn_window")
+    nn_cut: int = Field(0, ge=0, description="steps after which the gradient is cut; 0: never")
+    rn_state: float = Field(
+        1.0, ge=0, description="weight of the states' error: 1 is the error of persistence over one record"
+    )
+    rn_energy: float = Field(0.0, ge=0, description="weight of (energy of a layer / true energy - 1)^2")
+    rn_spectra: float = Field(0.0, ge=0, description="weight of the log-spectra's error of velocity")
+    rn_start_noise: float = Field(0.0, ge=0, description="white noise on the first state, in standard deviations")
+    ln_compile: bool = Field(
+        False, description=".true.: the step goes through torch.compile (a minute to begin, then faster)"
+    )
+
+
+class NamRollout(NamGroup):
+    """Training beside the running ocean (cn_mode = 'rollout_nograd'): it visits its states, the network is drawn to the truth."""
+
+    cn_ocean: str = Field(
+        "", description="configuration of the coupled ocean (folder with namelist_cfg); it reads &nam_asminc"
+    )
+    cn_exe: str = Field("", description="ocean executable; '': cn_exe of that configuration, or the reference ocean")
+    nn_ocean_ranks: int = Field(1, ge=1, description="MPI ranks of the ocean")
+    nn_coupler_ranks: int = Field(1, ge=1, description="MPI ranks of the coupler")
+    cn_network: str = Field("", description="cn_name of the &namnet that is trained; '': the only one")
+    cn_truth: str = Field("", description="data set that plays the truth, one of cn_data; '': the first")
+    cn_restart: str = Field(
+        "", description="restart that the ocean begins from; '': one of the first true state (u, v, h, t)"
+    )
+    cn_start: str = Field(
+        "",
+        description="run folder of a training whose weights this one begins from, with '{seed}' for nn_seed; '': fresh weights",
+    )
+    rn_window: float = Field(432000.0, gt=0, description="from one comparison with the truth to the next [s]")
+    nn_windows: int = Field(720, ge=1, description="windows of the whole training")
+    rn_gain: float = Field(
+        1.0, gt=0, le=1, description="part of truth minus background that is put into the ocean at a window's end"
+    )
+    cn_fields: Names = Field(["u", "v", "h", "t"], description="fields of it: 'u', 'v', 'h', 't'")
+    rn_correct: float = Field(
+        1.0, ge=0, description="factor on (truth - background) / window, which is added to the network's own answer"
+    )
+    rn_clip: float = Field(
+        3.0, ge=0, description="largest correction of a target, in rms of the offline target; 0: any"
+    )
+    nn_buffer: int = Field(200, ge=1, description="windows whose states are kept to learn from")
+    nn_steps: int = Field(8, ge=1, description="steps of the optimiser in a window")
+    rn_offline: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="part of each batch from the offline samples of cn_data, with rn_noise and rn_amplify",
+    )
+    nn_swap: int = Field(5, ge=1, description="windows after which new weights go to the running ocean")
+
+
 class NamEval(NamGroup):
     """Scores of runs against coarsened truth."""
 
@@ -231,6 +304,8 @@ class NamEval(NamGroup):
 
 
 GROUPS: dict[str, type[NamGroup]] = {
+    "namonline": NamOnline,
+    "namrollout": NamRollout,
     "namtruth": NamTruth,
     "namcoarsen": NamCoarsen,
     "namassim": NamAssim,

@@ -3,9 +3,11 @@
 import os
 import shutil
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from pathlib import Path
 from typing import Any
 
+import lightning
 import torch
 import xarray as xr
 from rich.console import Console
@@ -19,17 +21,21 @@ from models.data.increment import ATTRIBUTE, open_increments
 from models.data.statistics import Statistics
 from models.families import increment, trainable
 from models.families.trainable import Trainable
-from models.settings import NamSplit, NamTrain, load
+from models.rollout import loop
+from models.settings import NamOnline, NamRollout, NamSplit, NamTrain, load
 from models.training import artefact, augment, checkpoint, increments, results
 from models.training.history import replace
 from models.training.increments import Seasons
 from models.training.loader import SampleData
 from models.training.losses import Loss, tail_mean
 from models.training.module import Fit, View
+from models.training.online import OnlineFit, check, ocean_of
 from models.training.padding import Padding
 from models.training.perturb import Amplification, Perturbation
 from models.training.samples import TARGETS, Samples, collect
 from models.training.trainer import calm, threads, trainer_of
+from models.training.windows import LAST_EPOCH, WindowData, Windows, length
+from models.twin.closure import NetworkClosure
 
 FREE = ("cn_device", "nn_threads", "cn_log", "cn_formats", "cn_out", "cn_data")  # may change when a training goes on
 
@@ -45,11 +51,17 @@ class Setup:
     views: tuple[View, ...]
     perturb: Perturbation | None
     seasons: Seasons | None = None
+    online: NamOnline | None = None
+    windows: Windows | None = None
+    rollout: NamRollout | None = None
 
     @property
     def steps(self) -> int:
         """Steps of the whole training."""
-        return self.train.nn_epochs * (len(self.samples.train) // self.train.nn_batch)
+        count = len(self.samples.train)
+        if self.windows is not None and self.online is not None:
+            count = len(self.windows.starts(self.windows.train, length(self.online, self.windows.steps, LAST_EPOCH)))
+        return self.train.nn_epochs * (count // self.train.nn_batch)
 
 
 def fit(
@@ -70,8 +82,13 @@ def fit(
         train, rundir = seeded(train, seed), rundir or Path("runs") / f"{train.cn_name}_s{seed}"
     first = int(os.environ.get("RANK", "0")) == 0
     folder = _folder(cfg, rundir, overwrite and first)
-    setup = prepare(train, parts, read(train))
-    recipe = _recipe(train, parts, setup.samples)
+    data = read(train)
+    setup = prepare(train, parts, data)
+    if train.cn_mode == "online":
+        setup = along(setup, parts, (load(cfg, NamOnline) or [NamOnline()])[0], data)
+    if train.cn_mode == "rollout_nograd":
+        setup = beside(setup, (load(cfg, NamRollout) or [NamRollout()])[0])
+    recipe = _recipe(setup, parts)
     last = folder / checkpoint.LAST
     if last.exists():
         checkpoint.check_recipe(last, recipe)
@@ -107,6 +124,9 @@ def settings(cfg: Path) -> tuple[NamTrain, NamSplit]:
             f"the format 'mom6' is for cn_family = 'stress_ann', got '{train.cn_family}'.\n  {train.where('cn_formats')}."
         )
     increment.check(train)
+    if train.cn_mode == "online":
+        check(train, (load(cfg, NamOnline) or [NamOnline()])[0])
+        train = train.model_copy(update={"rn_noise": 0.0})  # the default belongs to the fit to single states
     for name in train.cn_formats:
         if name not in artefact.FORMATS:
             raise HaloclineError(
@@ -186,6 +206,49 @@ def prepare(train: NamTrain, parts: NamSplit, data: dict[str, xr.Dataset]) -> Se
     return Setup(train, samples, numbers, network, tuple(views), perturb, seasons)
 
 
+def along(setup: Setup, parts: NamSplit, online: NamOnline, data: dict[str, xr.Dataset]) -> Setup:
+    """The same training along trajectories: windows, and the weights that it begins from."""
+    if online.cn_windows:
+        data = {name: store.read(Path(name), ()) for name in online.cn_windows}
+    windows = Windows(data, parts, online, ocean_of(online, False))
+    _begin_from(setup, online.cn_start, online.where("cn_start"))
+    return replace_fields(setup, online=online, windows=windows)
+
+
+def beside(setup: Setup, rollout: NamRollout) -> Setup:
+    """The same training beside the running ocean, and the weights that it begins from."""
+    if setup.train.cn_target == "increment" or setup.train.cn_loss == "nll":
+        raise HaloclineError(
+            f"cn_mode = 'rollout_nograd' trains closures of momentum that return tendencies; cn_target = "
+            f"'{setup.train.cn_target}', cn_loss = '{setup.train.cn_loss}' do not.\n  {setup.train.where('cn_mode')}. Train them "
+            "offline."
+        )
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise HaloclineError("cn_mode = 'rollout_nograd' runs in one process beside the ocean, without torchrun.")
+    _begin_from(setup, rollout.cn_start, rollout.where("cn_start"))
+    return replace_fields(setup, rollout=rollout)
+
+
+def _begin_from(setup: Setup, folder: str, where: str) -> None:
+    """The weights of an earlier training, '{seed}' in its folder's name stands for nn_seed; none where the name is empty.
+
+    where: the switch that names it. HaloclineError for a folder without weights, or with those of another network.
+    """
+    fitted = setup.network.fitted
+    if not folder or fitted is None:
+        return
+    start = Path(folder.replace("{seed}", str(setup.train.nn_seed))) / checkpoint.LAST
+    if not start.is_file():
+        raise HaloclineError(f"there is no {start} to begin from.\n  {where}. Train it first.")
+    try:
+        fitted.load_state_dict(checkpoint.weights(start))
+    except RuntimeError:
+        raise HaloclineError(
+            f"{start} holds another network: its arrays are not those of cn_family = '{setup.train.cn_family}' with this "
+            f"&namtrain.\n  {where}. Use the same family, inputs, widths and kernels in both."
+        ) from None
+
+
 def padding_of(network: Trainable, samples: Samples) -> Padding:
     """Padding for the network's inputs. HaloclineError for a static field that the data set lacks."""
     fills = {spec.name: spec.fill for spec in network.inputs}
@@ -245,21 +308,38 @@ def _perturbation(train: NamTrain, samples: Samples, numbers: Statistics, unit: 
 
 def _train(setup: Setup, folder: Path, recipe: dict[str, Any], console: Console) -> None:
     """Run the epochs that are left."""
+    if setup.rollout is not None:
+        loop.train(setup, folder, recipe, console)
+        return
     last, fitted = folder / checkpoint.LAST, setup.network.fitted
     if fitted is None or (last.exists() and _stopped(checkpoint.read(last))):
         return
     if setup.seasons is not None:
         fitted.to(memory_format=torch.channels_last)  # 0.8 of the time of a step (width 32, one thread)
-    module = Fit(fitted, setup.views, setup.train, setup.steps, recipe)
+    module, data = _parts(setup, fitted, recipe)
     with threads(setup.train), calm():
         trainer = trainer_of(setup.train, folder, console)
-        data = SampleData(setup.samples, setup.train, setup.perturb, len(setup.views))
         try:
             trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
         except SystemExit:  # Lightning's answer to Ctrl-C
             raise HaloclineError(
                 f"interrupted. The same command goes on from the last whole epoch, in {folder}."
             ) from None
+
+
+def _parts(
+    setup: Setup, fitted: torch.nn.Module, recipe: dict[str, Any]
+) -> tuple[lightning.LightningModule, lightning.LightningDataModule]:
+    """What is fitted and to which data: single states, or windows."""
+    if setup.windows is None or setup.online is None:
+        data = SampleData(setup.samples, setup.train, setup.perturb, len(setup.views))
+        return Fit(fitted, setup.views, setup.train, setup.steps, recipe), data
+    names = list(dict.fromkeys(channel.name for channel in setup.samples.channels))
+    closure = NetworkClosure(fitted, setup.views[0].padding, names, setup.samples.levels)
+    twin = ocean_of(setup.online, setup.online.ln_compile)
+    windows = setup.windows
+    module = OnlineFit(closure, twin, windows.change(), setup.train, setup.online, setup.steps, windows.steps, recipe)
+    return module, WindowData(windows, setup.train, setup.online)
 
 
 def _folder(cfg: Path, rundir: Path | None, overwrite: bool) -> Path:
@@ -287,12 +367,20 @@ def _trained(folder: Path) -> bool:
     )
 
 
-def _recipe(train: NamTrain, parts: NamSplit, samples: Samples) -> dict[str, Any]:
+def _recipe(setup: Setup, parts: NamSplit) -> dict[str, Any]:
     """Switches and data that decide the weights, as plain values."""
+    train, online = setup.train, setup.online
     return {
         **{key: value for key, value in train.model_dump().items() if key not in FREE},
         **parts.model_dump(),
-        "data": samples.digest,
+        **({key: value for key, value in online.model_dump().items() if key != "ln_compile"} if online else {}),
+        **(
+            {key: value for key, value in setup.rollout.model_dump().items() if key != "cn_exe"}
+            if setup.rollout
+            else {}
+        ),
+        "data": setup.samples.digest,
+        **({"windows": setup.windows.digest} if setup.windows else {}),
     }
 
 
