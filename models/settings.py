@@ -140,10 +140,11 @@ class NamTrain(NamGroup):
     """One network and how it is fitted."""
 
     cn_name: str = Field("closure", min_length=1, description="name of the network and of its artefact")
-    cn_mode: Literal["offline", "online", "rollout_nograd"] = Field(
+    cn_mode: Literal["offline", "online", "rollout_nograd", "emulator", "adjoint_approx", "eki"] = Field(
         "offline",
         description="'offline': targets of single states; 'online': along trajectories of the twin (&namonline); "
-        "'rollout_nograd': beside the running ocean (&namrollout)",
+        "'rollout_nograd': beside the running ocean (&namrollout); 'emulator', 'adjoint_approx': along that ocean's "
+        "trajectories, with a fitted or an approximate adjoint (&namadjoint); 'eki': few coefficients, an ensemble of runs (&nameki)",
     )
     cn_family: Literal[
         "momentum_cnn",
@@ -290,6 +291,44 @@ class NamRollout(NamGroup):
     nn_swap: int = Field(5, ge=1, description="windows after which new weights go to the running ocean")
 
 
+class NamAdjoint(NamGroup):
+    """Gradients along trajectories of the running ocean (cn_mode = 'adjoint_approx' or 'emulator'); &namrollout says which ocean.
+
+    The nn_swap windows that one version of the network ran make one step of the optimiser.
+    """
+
+    rn_state: float = Field(
+        1.0, ge=0, description="weight of the states' error: 1 is the error of persistence over one window"
+    )
+    rn_energy: float = Field(0.0, ge=0, description="weight of (energy of a layer / true energy - 1)^2")
+    rn_spectra: float = Field(0.0, ge=0, description="weight of the log-spectra's error of velocity")
+    rn_damp: float = Field(
+        0.0,
+        ge=0,
+        description="'adjoint_approx': time in which the sensitivity to a state decays backwards [s]; 0: never (identity)",
+    )
+    nn_cut: int = Field(0, ge=0, description="calls of the network over which a gradient is followed; 0: the window")
+
+
+class NamEmulator(NamGroup):
+    """The emulator of the ocean's step from one call of the network to the next (cn_mode = 'emulator')."""
+
+    nn_width: int = Field(32, ge=1, description="channels of its hidden layers")
+    nn_kernels: Numbers = Field([5, 3, 3, 3], description="kernel sizes of its convolutions, odd")
+    nn_windows: int = Field(
+        48, ge=2, description="windows of the ocean without closure that it is fitted to; a quarter tests it"
+    )
+    rn_perturb: float = Field(
+        0.1, ge=0, description="noise on the states that these windows begin with, in standard deviations of the truth"
+    )
+    nn_steps: int = Field(3000, ge=1, description="steps of its optimiser in the first fit")
+    nn_batch: int = Field(16, ge=1, description="pairs of a step")
+    rn_lr: float = Field(2e-3, gt=0, description="largest learning rate")
+    nn_refit: int = Field(
+        20, ge=0, description="steps of its optimiser on visited states, with each new version; 0: none"
+    )
+
+
 class NamEval(NamGroup):
     """Scores of runs against coarsened truth."""
 
@@ -306,6 +345,8 @@ class NamEval(NamGroup):
 GROUPS: dict[str, type[NamGroup]] = {
     "namonline": NamOnline,
     "namrollout": NamRollout,
+    "namadjoint": NamAdjoint,
+    "namemulator": NamEmulator,
     "namtruth": NamTruth,
     "namcoarsen": NamCoarsen,
     "namassim": NamAssim,
