@@ -144,7 +144,7 @@ class NamTrain(NamGroup):
         "offline",
         description="'offline': targets of single states; 'online': along trajectories of the twin (&namonline); "
         "'rollout_nograd': beside the running ocean (&namrollout); 'emulator', 'adjoint_approx': along that ocean's "
-        "trajectories, with a fitted or an approximate adjoint (&namadjoint); 'eki': few coefficients, an ensemble of runs (&nameki)",
+        "trajectories, with a fitted or an approximate adjoint (&namadjoint); 'eki': few coefficients, many runs (&nameki)",
     )
     cn_family: Literal[
         "momentum_cnn",
