@@ -245,6 +245,11 @@ class NamOnline(NamGroup):
     rn_energy: float = Field(0.0, ge=0, description="weight of (energy of a layer / true energy - 1)^2")
     rn_spectra: float = Field(0.0, ge=0, description="weight of the log-spectra's error of velocity")
     rn_start_noise: float = Field(0.0, ge=0, description="white noise on the first state, in standard deviations")
+    rn_offline: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the loss of single states of cn_data, with rn_noise and rn_amplify, beside the windows",
+    )
     ln_compile: bool = Field(
         False, description=".true.: the step goes through torch.compile (a minute to begin, then faster)"
     )

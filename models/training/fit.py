@@ -24,6 +24,7 @@ from models.families.trainable import Trainable
 from models.rollout import loop
 from models.settings import NamOnline, NamRollout, NamSplit, NamTrain, load
 from models.training import artefact, augment, checkpoint, increments, results
+from models.training.anchor import SAMPLES, Anchor
 from models.training.history import replace
 from models.training.increments import Seasons
 from models.training.loader import SampleData
@@ -126,7 +127,8 @@ def settings(cfg: Path) -> tuple[NamTrain, NamSplit]:
     increment.check(train)
     if train.cn_mode == "online":
         check(train, (load(cfg, NamOnline) or [NamOnline()])[0])
-        train = train.model_copy(update={"rn_noise": 0.0})  # the default belongs to the fit to single states
+        if "rn_noise" not in train.model_fields_set:
+            train = train.model_copy(update={"rn_noise": 0.0})  # the default belongs to the fit to single states
     for name in train.cn_formats:
         if name not in artefact.FORMATS:
             raise HaloclineError(
@@ -338,7 +340,10 @@ def _parts(
     closure = NetworkClosure(fitted, setup.views[0].padding, names, setup.samples.levels)
     twin = ocean_of(setup.online, setup.online.ln_compile)
     windows = setup.windows
-    module = OnlineFit(closure, twin, windows.change(), setup.train, setup.online, setup.steps, windows.steps, recipe)
+    train, anchor = setup.train, None
+    if setup.online.rn_offline:
+        anchor = Anchor(setup.samples, setup.perturb, setup.views[0], train.nn_seed, SAMPLES * train.nn_batch)
+    module = OnlineFit(closure, twin, windows.change(), train, setup.online, setup.steps, windows.steps, recipe, anchor)
     return module, WindowData(windows, setup.train, setup.online)
 
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from coupler.errors import HaloclineError
 from models.data.ocean import read_switches
 from models.settings import NamOnline, NamTrain
+from models.training.anchor import Anchor
 from models.training.losses import Spectrum
 from models.training.windows import FIELDS, Window
 from models.twin.closure import NetworkClosure
 from models.twin.run import Twin
 from models.twin.state import Level, State
 
-OFFLINE = ("rn_noise", "rn_amplify", "rn_spectral", "rn_tails", "ln_damp")  # switches of the fit to single states
+OFFLINE = ("rn_spectral", "rn_tails", "ln_damp")  # switches of the fit to single states
+PERTURBED = ("rn_noise", "rn_amplify")  # those of them that rn_offline brings back
 INPUTS = ("u", "v", "h", "ff_t")
 
 
@@ -29,11 +31,12 @@ def check(train: NamTrain, online: NamOnline) -> None:
             f"cn_mode = 'online' trains closures of momentum that return tendencies, by the squared error of states; cn_target = "
             f"'{train.cn_target}', cn_loss = '{train.cn_loss}' do not fit.\n  {train.where('cn_mode')}. Train them offline."
         )
-    for name in OFFLINE:
+    for name in (*OFFLINE, *(() if online.rn_offline else PERTURBED)):
         if name in train.model_fields_set and getattr(train, name):
             raise HaloclineError(
                 f"{name} = {getattr(train, name)} is a switch of the fit to single states; cn_mode = 'online' does not obey it.\n"
-                f"  {train.where(name)}. Leave it out; &namonline has rn_start_noise, rn_energy and rn_spectra."
+                f"  {train.where(name)}. Leave it out; &namonline has rn_start_noise, rn_energy and rn_spectra, and "
+                "rn_offline, with which rn_noise and rn_amplify hold."
             )
     if train.cn_symmetry == "augment":
         raise HaloclineError(
@@ -82,7 +85,7 @@ class OnlineFit(lightning.LightningModule):
     """AdamW under a cosine, one step per batch of windows; the gradient passes the steps of the twin.
 
     closure: the network in the twin; change (c,): error of persistence over a record, the unit of the states' error; steps: of
-    the whole training; span: steps of the ocean between two records; recipe: as in Fit.
+    the whole training; span: steps of the ocean between two records; recipe: as in Fit; anchor: single states beside the windows.
     """
 
     def __init__(
@@ -95,8 +98,10 @@ class OnlineFit(lightning.LightningModule):
         steps: int,
         span: int,
         recipe: dict[str, Any],
+        anchor: Anchor | None = None,
     ) -> None:
         super().__init__()
+        self.anchor, self.anchored = anchor, None if anchor is None else anchor.view
         self.network, self.closure, self.twin = closure.network, closure, twin
         self.switches, self.online, self.steps, self.span, self.recipe = train, online, steps, span, recipe
         basin = twin.basin
@@ -163,8 +168,8 @@ class OnlineFit(lightning.LightningModule):
         """Begin the sums of the epoch."""
         self.seen = torch.zeros(2, dtype=torch.float64, device=self.device)
 
-    def training_step(self, batch: Window, _: int) -> Tensor:
-        """Mean over the records of the window; over ranks as in Fit."""
+    def training_step(self, batch: Window, number: int) -> Tensor:
+        """Mean over the records of the window, and rn_offline times that of single states; over ranks as in Fit."""
         records = batch.records.shape[1] - 1
         found = self.forecasts(batch.records[:, 0], records)
         losses = sum(self.losses(x, batch.records[:, n + 1]) for n, x in enumerate(found)) / records
@@ -177,7 +182,13 @@ class OnlineFit(lightning.LightningModule):
                 "rn_lr, set rn_clip_grad = 1, begin from a network that was trained offline (cn_start), or shorten nn_window."
             )
         self.seen = self.seen + torch.stack((total.double(), total.new_tensor(len(losses)).double()))
-        return losses.sum() * (self.trainer.world_size / batch.whole)
+        rank, ranks = self.trainer.global_rank, self.trainer.world_size
+        mean = losses.sum() * (ranks / batch.whole)
+        if self.anchor is None:
+            return mean
+        return mean + self.online.rn_offline * ranks * self.anchor(
+            self.network, self.current_epoch, number, rank, ranks
+        )
 
     def validation_step(self, batch: Window, _: int) -> None:
         """Sums over windows: loss, count, squared error of the last state, and of persistence."""
