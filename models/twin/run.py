@@ -15,12 +15,12 @@ from torch.utils.checkpoint import checkpoint
 from coupler.errors import HaloclineError
 from models.data.ocean import Switches
 from models.data.ocean_restart import Restart
+from models.twin.files import CALENDARS
 from models.twin.grid import Basin, basin
 from models.twin.state import Level, State, Tendency
 from models.twin.step import step
 from models.twin.switches import Physics, physics
 
-CALENDARS = {0: "noleap", 1: "proleptic_gregorian", 30: "360_day"}
 YEAR = {"noleap": 365, "360_day": 360}
 RECOMPILE = 64  # graphs of one step: batch sizes times gradient or none; torch's own limit of 8 stops a training
 MODULUS = 2147483647  # of the ocean's generator of noise (Park-Miller)
@@ -66,9 +66,8 @@ class Twin:
         )
         wet = b.tmask.at()
         h = torch.where(wet > 0, h, torch.as_tensor(depth, dtype=self.dtype, device=self.device))
-        flow = torch.zeros_like(h)
         t = (b.target * wet)[None] if self.physics.ln_tra else torch.zeros_like(h[:1])
-        level = Level(flow, flow, h, t)
+        level = Level(torch.zeros_like(h), torch.zeros_like(h), h, t)
         return State(level, level)
 
     def state(self, restart: Restart) -> State:
@@ -145,7 +144,7 @@ class Twin:
             raise HaloclineError(
                 f"torch.compile cannot build the twin's step: {_reason(error)}.\n  It needs a C++ compiler (g++, or the one that "
                 "the variable CXX names) and a folder that it may write (TORCHINDUCTOR_CACHE_DIR). Install one, or do without: "
-                "ln_compile = .false. of &namonline."
+                "ln_compile = .false. of &namonline, or no --compile."
             ) from None
 
     def states(

@@ -50,7 +50,10 @@ def step(
     if added is not None:
         ru, rv = ru + added.du * b.umask.at(), rv + added.dv * b.vmask.at()
     after = Level(
-        (before.u + rdt * ru) * b.umask.at(), (before.v + rdt * rv) * b.vmask.at(), ha.at(), torch.zeros_like(now.t)
+        (before.u + rdt * ru) * b.umask.at(),
+        (before.v + rdt * rv) * b.vmask.at(),
+        ha.at().contiguous(),  # as every field that comes in: one compiled step for all
+        torch.zeros_like(now.t),
     )
     if p.ln_tra:
         rt = content(b, p, widen(before.t, b.cyclic), widen(now.t, b.cyclic), _top(hn), _top(fu), _top(fv), target)
