@@ -43,7 +43,7 @@ ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
 # fixtures, so they stay in one worker. WORKERS=0: one test after the other, as a debugger needs it.
 pytest  = $(V)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-all lint docs bench science-closures science-bias fortran setup system system-tests clean distclean
+.PHONY: help demo test test-all lint docs bench science-closures science-bias science-online fortran setup system system-tests clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -83,7 +83,7 @@ bench: fortran ## run each script in benchmarks/, each prints a table
 	@+$(call ocean,single)
 	@for script in benchmarks/*.py; do \
 	  $(call say,$$script); \
-	  $(V)/python $$script $$([ $$script != benchmarks/coarsen.py ] || echo --quick); \
+	  $(V)/python $$script $$(case $$script in benchmarks/coarsen.py) echo --quick;; benchmarks/twin.py) echo --no-gradient;; esac); \
 	done
 
 # What is there is not made again: truths go on where they ended, finished runs and trainings are kept.
@@ -102,6 +102,11 @@ science-bias: fortran ## truth, increments, trainings, free runs of three twins,
 	@$(V)/halocline truth namelists/gyre_truth_season --jobs $(JOBS) --coarsen namelists/gyre_coarsen_season
 	@$(V)/halocline science bias --jobs $(JOBS)
 	@$(V)/halocline science bias --jobs $(JOBS) --twin season --method insert --recycle none --no-closure --name bias_season
+
+science-online: fortran ## trainings of every mode, three seeds each, in the ocean, their table (hours, estimated; JOBS=2 side by side)
+	@+$(call ocean,single)
+	@$(V)/halocline truth namelists/gyre_truth --jobs $(JOBS) --coarsen namelists/gyre_coarsen
+	@$(V)/halocline science online --jobs $(JOBS) --freeze
 
 setup: $(STAMP) ## install what is missing: Debian packages, .venv, Python packages
 

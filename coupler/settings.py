@@ -82,6 +82,9 @@ class NamCpl(NamGroup):
     nn_member: int = Field(0, ge=0, lt=2**32, description="member of an ensemble: another noise with the same seed")
     ln_record: bool = Field(False, description=".true.: write every exchange to cn_record, for `halocline replay`")
     cn_record: str = Field("halocline_record.nc", description="name of the recording")
+    rn_record: float = Field(
+        0.0, ge=0, description="length of a recording, the next one then begins: NAME_00000001.nc, ...; 0: one [s]"
+    )
     cn_exe: str = Field("", description="ocean executable that `halocline run` starts; '': the reference ocean")
     cn_python_allow: Names = Field([], description="Python files that may run as networks (engine 'python')")
     nn_nx: int = Field(0, ge=0, description="global size along i, checked against the ocean; 0: take the ocean's")

@@ -15,6 +15,7 @@ from models.data.commands import coarsen, truth
 from models.evaluation.commands import evaluate
 from models.report.commands import report
 from models.training.commands import train
+from models.twin.commands import twin
 
 Out = Annotated[Path, typer.Option(help="folder for the artefacts")]
 Formats = Annotated[str, typer.Option(help="formats, comma-separated: onnx, pt2, pt")]
@@ -28,10 +29,12 @@ def register(app: typer.Typer) -> None:
     app.command("coarsen")(coarsen)
     app.command("assimilate")(assimilate)
     app.command("train")(train)
+    app.command("twin")(twin)
     app.command("evaluate")(evaluate)
     app.command("report")(report)
     passed_on = {"allow_extra_args": True, "ignore_unknown_options": True}
     app.command("science", add_help_option=False, context_settings=passed_on)(science)
+    app.command("qg", add_help_option=False, context_settings=passed_on)(qg)
     app.command("export")(export)
     app.command("import")(import_)
 
@@ -55,6 +58,17 @@ def science(context: typer.Context) -> None:
     from models.campaign.commands import app  # xarray and zarr take a second, which no coupler rank should pay
 
     app(context.args or ["--help"], prog_name="halocline science")
+
+
+def qg(context: typer.Context) -> None:
+    """A second truth, two-layer quasi-geostrophic turbulence (truth, train, score, table)."""
+    try:
+        from models.qg.commands import app
+    except ImportError as error:
+        raise HaloclineError(
+            f"`halocline qg` needs {error.name}, which is not installed: `pip install halocline[train]`."
+        ) from None
+    app(context.args or ["--help"], prog_name="halocline qg")
 
 
 def export(

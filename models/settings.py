@@ -11,6 +11,7 @@ from coupler.settings import Names, NamGroup, config_file, read_group, reference
 
 G = TypeVar("G", bound=NamGroup)
 Numbers = Annotated[list[int], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
+Reals = Annotated[list[float], BeforeValidator(lambda value: value if isinstance(value, list) else [value])]
 
 
 class NamTruth(NamGroup):
@@ -312,7 +313,17 @@ class NamAdjoint(NamGroup):
         ge=0,
         description="'adjoint_approx': time in which the sensitivity to a state decays backwards [s]; 0: never (identity)",
     )
+    rn_radius: float = Field(
+        0.0,
+        ge=0,
+        description="'adjoint_approx': deformation radius; of a force only what is in balance stays in the velocity; 0: all [m]",
+    )
     nn_cut: int = Field(0, ge=0, description="calls of the network over which a gradient is followed; 0: the window")
+    rn_offline: float = Field(
+        0.0,
+        ge=0,
+        description="weight of the loss of single states of cn_data, with rn_noise and rn_amplify, beside the windows",
+    )
 
 
 class NamEmulator(NamGroup):
@@ -321,17 +332,122 @@ class NamEmulator(NamGroup):
     nn_width: int = Field(32, ge=1, description="channels of its hidden layers")
     nn_kernels: Numbers = Field([5, 3, 3, 3], description="kernel sizes of its convolutions, odd")
     nn_windows: int = Field(
-        48, ge=2, description="windows of the ocean without closure that it is fitted to; a quarter tests it"
+        48,
+        ge=4,
+        multiple_of=2,
+        description="windows of the ocean without closure, in couples with opposite noise; a quarter tests it",
     )
     rn_perturb: float = Field(
-        0.1, ge=0, description="noise on the states that these windows begin with, in standard deviations of the truth"
+        0.1, gt=0, description="noise on the states that these windows begin with, in standard deviations of the truth"
     )
-    nn_steps: int = Field(3000, ge=1, description="steps of its optimiser in the first fit")
-    nn_batch: int = Field(16, ge=1, description="pairs of a step")
-    rn_lr: float = Field(2e-3, gt=0, description="largest learning rate")
+    nn_steps: int = Field(2000, ge=1, description="steps of its optimiser in the first fit")
+    nn_batch: int = Field(16, ge=2, description="pairs of a step")
+    rn_lr: float = Field(4e-3, gt=0, description="largest learning rate")
     nn_refit: int = Field(
-        20, ge=0, description="steps of its optimiser on visited states, with each new version; 0: none"
+        4, ge=0, description="steps of its optimiser on visited states, with each new version; 0: none"
     )
+
+
+class NamEki(NamGroup):
+    """Few coefficients fitted by ensembles of runs (cn_mode = 'eki'): ensemble Kalman inversion, no gradient, no network."""
+
+    cn_ocean: str = Field(
+        "",
+        description="configuration of the coarse ocean (folder with namelist_cfg), alone or coupled; the start is set",
+    )
+    cn_exe: str = Field("", description="ocean executable; '': cn_exe of that configuration, or the reference ocean")
+    nn_ocean_ranks: int = Field(1, ge=1, description="MPI ranks of each ocean")
+    nn_coupler_ranks: int = Field(1, ge=1, description="MPI ranks of each coupler, where the configuration is coupled")
+    cn_parameters: Names = Field(
+        [], description="switches to fit, 'group.switch', as 'namdyn_ldf.rn_cs4'; 'namnet:NAME.rn_scale' of a network"
+    )
+    rn_first: Reals = Field([], description="their first values: the middle of the prior, in each switch's units")
+    rn_spread: Reals = Field(
+        [1.0], description="their standard deviations; with 'log' of ln(value). One number: of all"
+    )
+    cn_transform: Names = Field(
+        ["log"], description="'log': positive, fitted as ln(value); 'none'. One word: of all switches"
+    )
+    cn_truth: Names = Field(
+        [], description="data sets of halocline coarsen on the ocean's grid (zarr): what is matched"
+    )
+    cn_observed: Names = Field(
+        ["eke", "spectrum", "ssh"],
+        description="statistics: 'eke', 'eke_map', 'spectrum', 'ssh', 'sd_ssh', 'h', 'sst', see docs/pages/eki.md",
+    )
+    nn_boxes: int = Field(4, ge=1, description="maps are means over so many boxes along i and j")
+    rn_error: float = Field(
+        1.0,
+        gt=0,
+        description="factor on the observations' error: large enough that the least misfit of the runs is about 1",
+    )
+    nn_members: int = Field(12, ge=4, description="members of the ensemble")
+    nn_iterations: int = Field(5, ge=1, description="updates; the ensemble after the last one is run, too")
+    rn_days: float = Field(1080.0, gt=0, description="length of a member's run [days]")
+    rn_spinup: float = Field(360.0, ge=0, description="first part of it, which is dropped [days]")
+    cn_update: Literal["perturbed", "transform"] = Field(
+        "transform", description="'perturbed' observations, or the deterministic 'transform' of the departures"
+    )
+    cn_step: Literal["misfit", "constant"] = Field(
+        "misfit", description="length of a step: by the 'misfit', or 'constant': 1/nn_iterations; they sum to 1"
+    )
+    cn_restart: str = Field(
+        "", description="restart that every member begins from; '': from true states, another one for each"
+    )
+    nn_jobs: int = Field(1, ge=1, description="runs side by side")
+    rn_judge: float = Field(
+        0.0, ge=0, description="length of a run with the fitted values that is scored [days]; 0: none"
+    )
+    cn_test: Names = Field([], description="data sets or climates that it is scored against; '': those of cn_truth")
+    cn_conventional: str = Field(
+        "", description="table of halocline science scan (conventional.json), whose best row stands beside it; '': none"
+    )
+
+
+class NamQg(NamGroup):
+    """A second truth: two-layer quasi-geostrophic turbulence, its coarse model, and how a closure is trained in it (halocline qg).
+
+    &namtrain gives network, seed and optimiser, &namonline windows and losses.
+    """
+
+    cn_regime: Literal["eddy", "jet"] = Field("eddy", description="regime of Ross et al. (2023): 'eddy' or 'jet'")
+    rn_beta: float = Field(1.5e-11, description="meridional gradient of f; 'jet': 1e-11 unless set [m-1 s-1]")
+    rn_delta: float = Field(0.25, gt=0, description="upper over lower thickness; 'jet': 0.1 unless set")
+    rn_rek: float = Field(5.787e-7, ge=0, description="bottom drag; 'jet': 7e-8 unless set [s-1]")
+    rn_rd: float = Field(15000.0, gt=0, description="deformation radius [m]")
+    rn_u1: float = Field(0.025, description="mean zonal velocity of the upper layer [m s-1]")
+    rn_u2: float = Field(0.0, description="mean zonal velocity of the lower layer [m s-1]")
+    rn_length: float = Field(1.0e6, gt=0, description="side of the square [m]")
+    nn_fine: int = Field(128, ge=16, description="points of the fine grid along each side, even")
+    nn_coarse: int = Field(32, ge=8, description="points of the coarse grid along each side, even")
+    rn_dt_fine: float = Field(10800.0, gt=0, description="step of the fine model [s]")
+    rn_dt: float = Field(21600.0, gt=0, description="step of the coarse model, a multiple of rn_dt_fine [s]")
+    cn_filter: Literal["spectral", "gaussian"] = Field(
+        "spectral",
+        description="before the cut: 'spectral', the coarse model's own filter; 'gaussian' of twice its spacing",
+    )
+    nn_seed: int = Field(1, ge=0, description="seed of the noise that the truth begins with; members count on from it")
+    rn_spinup: float = Field(1080.0, ge=0, description="from noise, on half the fine grid; thrown away [days]")
+    rn_adapt: float = Field(270.0, ge=0, description="then on the fine grid; thrown away [days]")
+    rn_days: float = Field(540.0, gt=0, description="then kept, a record each coarse step, of each member [days]")
+    nn_train: int = Field(3, ge=1, description="members for training")
+    nn_val: int = Field(1, ge=1, description="members for validation")
+    nn_test: int = Field(2, ge=2, description="members for the score; their two halves give its noise floor")
+    cn_data: str = Field("", description="the data set (zarr); '': truth.zarr in the folder of the runs")
+    cn_adjoint: Literal["full", "approx"] = Field(
+        "full",
+        description="cn_mode = 'online': 'full', the gradient passes the model's step; 'approx', the identity in its place",
+    )
+    nn_apart: int = Field(12, ge=1, description="records from one training sample or window to the next")
+    nn_offline_epochs: int = Field(
+        15, ge=1, description="epochs of the start, the fit to single states (--mode offline), in place of nn_epochs"
+    )
+    rn_offline_lr: float = Field(2e-3, gt=0, description="its largest learning rate, in place of rn_lr")
+    nn_rollout: int = Field(50, ge=1, description="score: steps of the rollout whose error is told")
+    nn_starts: int = Field(32, ge=1, description="score: rollouts, begun evenly over the test members")
+    rn_climate: float = Field(540.0, gt=0, description="score: length of the free runs [days]")
+    rn_drop: float = Field(90.0, ge=0, description="score: first days of them that its statistics leave out [days]")
+    nn_climate: int = Field(4, ge=1, description="score: free runs side by side, begun evenly over the test members")
 
 
 class NamEval(NamGroup):
@@ -352,12 +468,14 @@ GROUPS: dict[str, type[NamGroup]] = {
     "namrollout": NamRollout,
     "namadjoint": NamAdjoint,
     "namemulator": NamEmulator,
+    "nameki": NamEki,
     "namtruth": NamTruth,
     "namcoarsen": NamCoarsen,
     "namassim": NamAssim,
     "namarchive": NamArchive,
     "namsplit": NamSplit,
     "namtrain": NamTrain,
+    "namqg": NamQg,
     "nameval": NamEval,
 }
 

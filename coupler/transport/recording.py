@@ -1,7 +1,8 @@
 """Recordings of exchanges: the file, written and read.
 
 root             y_1, x_1, y_2, ... per grid, level_N; covered_1, ... is 1 where an ocean rank owns the cell; attributes
-                 format, handshake (JSON), namelist_cfg (text), artefacts (JSON: network -> sha256), halocline (version)
+                 format, handshake (JSON), namelist_cfg (text), artefacts (JSON: network -> sha256), halocline (version), and
+                 first_step and last_step, where the recording is one of several of a run
 group EXCHANGE   time_counter, kt, restart and last (to the coupler) or status (to the ocean), and every field as
                  (time_counter, level, y, x); kt is written last, so that a record without it is not whole
 """
@@ -10,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import netCDF4
 import numpy as np
@@ -19,9 +20,6 @@ from coupler.errors import HaloclineError
 from coupler.exchange import Exchange
 from coupler.grid import Box, ownership
 from coupler.handshake import PROTOCOL, Handshake, parse
-
-if TYPE_CHECKING:  # only a chain of networks needs MPI here
-    pass
 
 FORMAT = 1  # of recordings; a newer Halocline reads every older one
 HEADS = {"to_coupler": ("restart", "last"), "to_ocean": ("status",)}
@@ -36,17 +34,22 @@ NO_STEP = -1
 
 
 class RecordFile:
-    """Writes a recording, as PATH.part until `close`. The file is synchronised after every record."""
+    """Writes a recording, as PATH.part until `close`.
+
+    A lasting one is compressed, and synchronised after every record, so that what a run that dies leaves can be read. Any other
+    is neither, and nothing before it is closed: 0.8 ms for two exchanges of 50 x 50 cells and 10 levels in 32 bits, in place of 5.
+    """
 
     def __init__(
         self,
         path: Path,
         shake: Handshake,
         exchanges: Sequence[tuple[Exchange, np.dtype]],
-        attributes: Mapping[str, str],
+        attributes: Mapping[str, str | int],
+        lasting: bool = True,
     ) -> None:
         """exchanges: with the type of their numbers. Raises HaloclineError when the place cannot be written."""
-        self.path, self.part = path, path.with_name(path.name + ".part")
+        self.path, self.part, self._lasting = path, path.with_name(path.name + ".part"), lasting
         try:
             self._file = netCDF4.Dataset(self.part, "w", format="NETCDF4")
         except OSError as error:
@@ -63,7 +66,10 @@ class RecordFile:
             mask.setncatts({"long_name": "1 where an ocean rank owns the cell", "units": "1"})
             mask[...] = covered
         self._groups = {exchange.number: self._group(exchange, dtype) for exchange, dtype in exchanges}
-        self._file.sync()
+        self._counts = dict.fromkeys(self._groups, 0)
+        self._heads: dict[int, list[dict[str, float]]] = {number: [] for number in self._groups}  # not yet written
+        if lasting:
+            self._file.sync()
 
     def _group(self, exchange: Exchange, dtype: np.dtype) -> tuple[netCDF4.Group, dict[str, netCDF4.Variable]]:
         """One group for an exchange, and its variables by field."""
@@ -88,9 +94,9 @@ class RecordFile:
                 _safe(field.name, group.variables),
                 dtype,
                 ("time_counter", level, *plane),
-                zlib=True,
+                compression="zlib" if self._lasting else None,
                 complevel=1,
-                shuffle=True,
+                shuffle=self._lasting,
                 chunksizes=(1, max(1, min(field.levels, LARGEST_CHUNK // cells)), *shape),
                 fill_value=netCDF4.default_fillvals[f"f{dtype.itemsize}"],
             )
@@ -110,9 +116,8 @@ class RecordFile:
 
         head: restart and last, or status. Raises HaloclineError when the disk does not take it.
         """
-        group, variables = self._groups[exchange.number]
-        number = len(group.dimensions["time_counter"])
-        covered = self._covered[exchange.grid]
+        number, covered = exchange.number, self._covered[exchange.grid]
+        variables = self._groups[number][1]
         try:
             for field in exchange.fields:
                 variable = variables[field.name]
@@ -120,24 +125,44 @@ class RecordFile:
                 for box, values in pieces:
                     whole[:, box.j0 : box.j0 + box.nj, box.i0 : box.i0 + box.ni] = values[field.name]
                 whole[:, ~covered] = variable.get_fill_value()
-                variable[number] = whole
-            for name, value in head.items():
-                group[name][number] = value
-            group["time_counter"][number] = (kt - 1) * self._shake.time.rn_Dt
-            self._file.sync()
-            group["kt"][number] = kt
-            self._file.sync()
+                variable[self._counts[number]] = whole
+            self._counts[number] += 1
+            self._heads[number].append({**head, "time_counter": (kt - 1) * self._shake.time.rn_Dt, "kt": kt})
+            if self._lasting:
+                self._write_heads(number)
         except (OSError, RuntimeError) as error:
-            raise HaloclineError(
-                f"the recording {self.part} takes no more (exchange '{exchange.name}', step {kt}): {error}. Is the disk full? "
-                "What is in it up to the step before can be replayed. Record fewer steps, or elsewhere (cn_record)."
-            ) from None
+            raise self._full(f"exchange '{exchange.name}', step {kt}", error) from None
+
+    def _write_heads(self, number: int) -> None:
+        """The heads of an exchange that are not yet written; `kt` last, when all else is on the disk."""
+        (group, _), heads, end = self._groups[number], self._heads[number], self._counts[number]
+        for name in heads[0] if heads else ():
+            if name == "kt" and self._lasting:
+                self._file.sync()
+            group[name][end - len(heads) : end] = [head[name] for head in heads]
+        if self._lasting:
+            self._file.sync()
+        heads.clear()
+
+    def _full(self, where: str, error: Exception) -> HaloclineError:
+        left = "What is in it up to the step before can be replayed. " if self._lasting else ""
+        return HaloclineError(
+            f"the recording {self.part} takes no more ({where}): {error}. Is the disk full? {left}Record fewer steps, or elsewhere "
+            "(cn_record)."
+        )
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
-        if self._file.isopen():
+        """Finish the file and give it its name. Raises HaloclineError when the disk does not take it."""
+        if not self._file.isopen():
+            return
+        try:
+            if not self._lasting:
+                for number in self._groups:
+                    self._write_heads(number)
             self._file.close()
-            self.part.replace(self.path)
+        except (OSError, RuntimeError) as error:
+            raise self._full("at its end", error) from None
+        self.part.replace(self.path)
 
 
 def _safe(name: str, taken: Mapping[str, Any]) -> str:
@@ -158,7 +183,10 @@ class Series:
 
 
 class Recording:
-    """Reads a recording. `fields[direction, name]` is a Series; `last` the last step for which all states are there."""
+    """Reads a recording. `fields[direction, name]` is a Series.
+
+    `first` is its first step, `last` the last one for which all states are there; of one recording of several, its own.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises HaloclineError when the file is missing, is no recording, or holds no whole step."""
@@ -196,7 +224,8 @@ class Recording:
         self.artefacts: Mapping[str, str] = json.loads(self._file.getncattr("artefacts"))
         self.version = str(self._file.getncattr("halocline"))
         self.fields: dict[tuple[str, str], Series] = {}
-        ends = [self.shake.time.nn_itend]
+        self.first = int(getattr(self._file, "first_step", self.shake.time.nn_it000))
+        ends = [int(getattr(self._file, "last_step", self.shake.time.nn_itend))]
         for group in self._file.groups.values():
             steps = np.ma.filled(group["kt"][...], NO_STEP).tolist()
             whole = steps.index(NO_STEP) if NO_STEP in steps else len(steps)

@@ -60,16 +60,19 @@ class OceanJob:
 
     def _ended(self) -> str:
         self._process.join()
-        if self._here.poll():
-            return self._here.recv_bytes().decode()
-        return f"the process that ran the ocean in {self.job.rundir} was killed (exit code {self._process.exitcode})."
+        killed = f"the process that ran the ocean in {self.job.rundir} was killed (exit code {self._process.exitcode})."
+        try:
+            return self._here.recv_bytes().decode() if self._here.poll() else killed
+        except EOFError:  # SIGKILL
+            return killed
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process.is_alive():
-            self._process.terminate()
-            self._process.join(10.0)
+        for patience in (1.0, 10.0):  # the first SIGTERM asks for an early end, the second ends the job at once [s]
+            if self._process.is_alive():
+                self._process.terminate()
+                self._process.join(patience)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()

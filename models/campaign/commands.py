@@ -13,6 +13,7 @@ from coupler.errors import HaloclineError
 from coupler.programs import REPOSITORY
 from models.campaign import cost, forecast, judge, matrix, options, rows, runs, table, truth
 from models.campaign.bias_commands import bias
+from models.campaign.online_commands import online
 from models.campaign.schedule import side_by_side
 from models.console import console as open_console
 from models.data.store import provenance
@@ -34,6 +35,7 @@ Timed = Annotated[bool, typer.Option("--cost/--no-cost", help="measure the cost 
 
 
 app.command()(bias)
+app.command()(online)
 
 
 @app.callback()

@@ -10,6 +10,7 @@ import xarray as xr
 
 from coupler.errors import HaloclineError
 from coupler.io import read_output
+from coupler.log import ABORT_FILE
 from coupler.namelist import read_groups
 from models.data import store
 from models.data.coarse import coarse_state
@@ -132,9 +133,13 @@ def _folder_states(path: Path) -> States:
 
 
 def _segments(path: Path) -> list[Path]:
-    """Files EXP_FIRST_LAST_inst.nc in the order of their steps; one that is still being written is left out, at the end."""
+    """Files EXP_FIRST_LAST_inst.nc in the order of their steps; one that is still being written is left out, at the end.
+
+    Of a run that ended with an error (halocline.abort) the last file is still called .part.
+    """
+    named = [*path.glob("*_inst.nc"), *(path.glob("*_inst.nc.part") if (path / ABORT_FILE).exists() else ())]
     found = sorted(
-        ((int(match["first"]), file) for file in path.glob("*_inst.nc") if (match := SEGMENT.match(file.name))),
+        ((int(match["first"]), file) for file in named if (match := SEGMENT.match(file.name.removesuffix(".part")))),
         key=lambda pair: pair[0],
     )
     if not found:

@@ -1,8 +1,6 @@
-"""What is learned from visited states: targets, a buffer of them, and the steps of the optimiser."""
+"""What is learned from visited states without the ocean's gradient: targets, a buffer of them, the optimiser's steps."""
 
-import copy
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +8,7 @@ import torch
 from torch import Tensor
 
 from coupler.errors import HaloclineError
-from models.data.background import State
+from models.rollout.weights import Weights, Window
 from models.settings import NamRollout
 from models.training.loader import NOISE, ORDER, VIEW, Batch
 from models.training.perturb import generator
@@ -37,8 +35,8 @@ class Buffer:
         return len(self.inputs)
 
 
-class Learner:
-    """The network that is trained, and the copy of it that runs in the ocean.
+class Learner(Weights):
+    """Weights that are drawn to the truth from where the ocean gets to.
 
     A target at a visited state is what the running network answered there plus the tendency that it lacked in the window:
 
@@ -50,57 +48,31 @@ class Learner:
 
     def __init__(self, setup: "Setup", rollout: NamRollout, windows: int) -> None:
         """windows: of the whole training. HaloclineError for inputs that backgrounds do not hold."""
-        fitted = setup.network.fitted
-        assert fitted is not None  # families without weights return tendencies of no kind that this mode trains
-        self.setup, self.rollout, self.network = setup, rollout, fitted
-        self.names = list(dict.fromkeys(channel.name for channel in setup.samples.channels))
-        self.driven = list(dict.fromkeys(channel.name.removeprefix("d") for channel in setup.samples.outputs))
-        for name in (*self.names, *self.driven):
-            if name not in ("u", "v", "h", "t"):
-                raise HaloclineError(
-                    f"the network reads or drives '{name}', which the ocean's backgrounds do not hold (u, v, h, t).\n"
-                    f"  {setup.train.where('cn_inputs')}."
-                )
-        self.released, self.average = copy.deepcopy(setup.network).eval(), copy.deepcopy(fitted)
-        train, steps = setup.train, max(1, windows * rollout.nn_steps)
-        self.optimizer = torch.optim.AdamW(fitted.parameters(), lr=train.rn_lr, weight_decay=train.rn_decay)
-        self.rate = torch.optim.lr_scheduler.LambdaLR(
-            self.optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(step / steps, 1.0)))
-        )
+        super().__init__(setup, max(1, windows * rollout.nn_steps))
+        self.rollout = rollout
         self.buffer = Buffer(2 * rollout.nn_buffer)
-        rms = setup.views[0].loss.rms
-        self.limit = rollout.rn_clip * rms if rollout.rn_clip else None
+        self.limit = rollout.rn_clip * setup.views[0].loss.rms if rollout.rn_clip else None
 
-    @property
-    def running(self) -> torch.nn.Module:
-        """The network that runs in the ocean."""
-        assert self.released.fitted is not None  # as in the network that is trained
-        return self.released.fitted
-
-    def inputs(self, state: State) -> Tensor:
-        """A state (levels, ny, nx) by name to the network's channels (c, ny, nx), zero under land."""
-        joined = torch.cat([torch.from_numpy(state[name]).float() for name in self.names])
-        return torch.where(self.setup.samples.wet_inputs, joined, 0.0)
-
-    def visit(self, states: Sequence[State], error: State, window: float) -> Tensor:
-        """Add what a window of `window` seconds has taught at some of its states; returns the correction (o, ny, nx) [m s-2].
-
-        error: truth minus background at its end.
-        """
-        lacked = torch.cat([torch.from_numpy(error[name]) for name in self.driven]) / window
+    def visit(self, window: Window) -> dict[str, float]:
+        """Targets at the states that a window began and ended with, then nn_steps steps; mean loss, rms correction [m s-2]."""
+        lacked = torch.cat([torch.from_numpy(window.error[name]) for name in self.driven]) / window.seconds
         correction = torch.where(self.setup.samples.wet, self.rollout.rn_correct * lacked, 0.0).float()
         if self.limit is not None:
             correction = torch.clamp(correction, -self.limit, self.limit)
-        inputs = torch.stack([self.inputs(state) for state in states])
+        inputs = torch.stack([self.inputs(state) for state in (window.begin, window.background)])
         self.buffer.add(inputs, self.answer(inputs) + correction)
-        return correction
+        return {"loss": self._fit(window.number), "correction": float(correction.square().mean().sqrt())}
+
+    def learn(self, version: int) -> dict[str, float]:
+        """Nothing more: each window has been learnt from at its end."""
+        return {}
 
     def answer(self, inputs: Tensor) -> Tensor:
         """What the ocean got at states (n, c, ny, nx): (n, o, ny, nx) [m s-2]."""
         with torch.no_grad():
-            return self.running(self.setup.views[0].padding(inputs))
+            return self.running(self.padding(inputs))
 
-    def learn(self, window: int) -> float:
+    def _fit(self, window: int) -> float:
         """nn_steps steps on batches from the buffer and, by rn_offline, from the offline samples; their mean loss.
 
         HaloclineError when it is no number.
@@ -114,20 +86,9 @@ class Learner:
                     f"the loss is {float(loss)} in window {window}: the training diverged.\n  {train.where('rn_lr')}. Lower "
                     "rn_lr, set rn_clip_grad = 1, or rn_clip in &namrollout."
                 )
-            self.optimizer.zero_grad()
-            loss.backward()
-            if train.rn_clip_grad:
-                torch.nn.utils.clip_grad_norm_(self.network.parameters(), train.rn_clip_grad)
-            self.optimizer.step()
-            self.rate.step()
-            self._averaged(train.rn_ema)
+            self.step(loss)
             losses += float(loss.detach())
         return losses / self.rollout.nn_steps
-
-    def _averaged(self, decay: float) -> None:
-        with torch.no_grad():
-            for mean, weight in zip(self.average.parameters(), self.network.parameters(), strict=True):
-                mean.lerp_(weight, 1.0 - decay)
 
     def _batch(self, window: int, step: int) -> Batch:
         """Drawn by (seed, window, step) alone, so that a training that goes on draws the same.
@@ -150,28 +111,11 @@ class Learner:
         view = int(torch.randint(len(setup.views), (1,), generator=generator(VIEW, *key)))
         return Batch(inputs, target, torch.zeros(count, dtype=torch.int64), count, view)
 
-    def release(self) -> None:
-        """What has been learned runs from now on: the averaged weights with rn_ema, else the last."""
-        source = self.average if self.setup.train.rn_ema else self.network
-        self.running.load_state_dict(source.state_dict())
-
     def state(self) -> dict[str, Any]:
-        """All that a training which goes on needs, as tensors and plain values."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rate": {"last_epoch": self.rate.last_epoch},
-            "inputs": self.buffer.inputs,
-            "target": self.buffer.target,
-        }
+        """See Weights."""
+        return {**super().state(), "inputs": self.buffer.inputs, "target": self.buffer.target}
 
-    def load(self, state: dict[str, Any], running: dict[str, Tensor]) -> None:
-        """The inverse; running: the weights that run in the ocean."""
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        self.running.load_state_dict(running)
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.rate.last_epoch = state["rate"]["last_epoch"]
-        self.rate._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+    def load(self, state: Mapping[str, Any]) -> None:
+        """See Weights."""
+        super().load(state)
         self.buffer.inputs, self.buffer.target = list(state["inputs"]), list(state["target"])

@@ -18,8 +18,9 @@ class RolloutLog:
     """rollout.jsonl of a training's folder.
 
     Every line has `time`, `event`, `window`, `kt` (the ocean's step) and `version`. Events: 'start' (the ocean begins with this
-    version), 'window' (error at its end, persistence = 1; loss; rms of the correction) and 'version' (sha256; loss and error:
-    means over the windows since the version before; the ocean takes it at the first exchange after kt).
+    version), 'window' (error at its end, persistence = 1; loss; 'rollout_nograd': rms of the correction), 'version' (sha256; loss
+    and error: means over the windows since the version before; along trajectories: norm of the gradient, error of the answers; the
+    ocean takes it at the first exchange after kt) and 'emulator' (its scores).
     """
 
     def __init__(self, folder: Path, window: int) -> None:

@@ -1,11 +1,12 @@
 """The windows of a training beside the ocean: compare, learn, hand new weights over, let the ocean go on.
 
-At the end of a window the ocean writes its state and waits. Meanwhile the network learns; every nn_swap windows its weights get
-a number and go to the coupler, which takes them at the first exchange of the next window. Then the increments are written, and
-the ocean goes on. Nothing depends on how fast either side is.
+At the end of a window the ocean writes its state and waits. Meanwhile the network learns, from this window or from all that a
+version ran. Every nn_swap windows its weights get a number and go to the coupler, which takes them at the first exchange of the
+next window. Then the increments are written, and the ocean goes on. Nothing depends on how fast either side is.
 """
 
 import json
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +26,14 @@ from models.assimilation.job import OceanJob
 from models.data.background import State, background_file, increments_file, read_background, write_increments
 from models.ended import ended_by_sigterm
 from models.rollout import ocean
+from models.rollout.adjoint import Adjoint
 from models.rollout.learner import Learner
 from models.rollout.log import RolloutLog, draw
 from models.rollout.ocean import Plan
+from models.rollout.propagator import Adjustment, Damped, Propagator
+from models.rollout.trajectory import record_file
 from models.rollout.versions import Version, Versions
+from models.rollout.weights import Weights, Window
 from models.training import artefact, checkpoint
 from models.training.trainer import threads
 
@@ -44,7 +49,7 @@ class Rollout:
     """A training: its plan, what learns, and where it stands. `window`: the last one that has ended."""
 
     plan: Plan
-    learner: Learner
+    learner: Weights
     versions: Versions
     folder: Path
     log: RolloutLog
@@ -106,11 +111,12 @@ class Rollout:
 
     def hand_over(self, window: int, last: bool) -> None:
         """New weights as the next version: log, checkpoint with the ocean's restart, request to the coupler (none at the end)."""
+        learnt = self.learner.learn(self.version.number)
         self.learner.release()
         self.version = self.versions.write(self.learner.released, self.version.number + 1, self.ocean)
         self.log(
             "version", window=window, kt=window * self.plan.steps, version=self.version.number, sha256=self.version.sha256,
-            loss=self.log.since_version("loss"), error=self.log.since_version("error"),
+            loss=self.log.since_version("loss"), error=self.log.since_version("error"), **learnt,
         )  # fmt: skip
         self.save(window)
         if last:
@@ -139,7 +145,7 @@ class Rollout:
             old.unlink(missing_ok=True)
 
     def _checkpoint(self, window: int) -> None:
-        weights = {f"network.{name}": value for name, value in self.learner.running.state_dict().items()}
+        weights = {f"network.{name}": value for name, value in self.learner.result.state_dict().items()}
         document = {
             "state_dict": weights,
             "recipe": self.recipe,
@@ -156,23 +162,24 @@ def train(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console
     rollout = setup.rollout
     assert rollout is not None  # the caller looked at cn_mode
     plan = ocean.plan(rollout, setup)
-    learner = Learner(setup, rollout, rollout.nn_windows)
-    last, window, number = folder / checkpoint.LAST, 0, 0
+    last, found = folder / checkpoint.LAST, None
     if last.exists():
-        found = checkpoint.read(last)
-        window, number = int(found["rollout"]["window"]), int(found["rollout"]["version"])
-        if window >= rollout.nn_windows:
-            return
-        learner.load(found["rollout"], checkpoint.weights(last))
+        found = checkpoint.read(last)["rollout"]
+    window, number = (int(found["window"]), int(found["version"])) if found else (0, 0)
+    if window >= rollout.nn_windows:
+        return
     with threads(setup.train), ended_by_sigterm():
+        log, change = RolloutLog(folder, window), _change(plan)
+        learner = _learner(setup, plan, change, log, console)
+        if found:
+            learner.load(found)
         versions = Versions(
             setup.network, setup.train, setup.statistics, artefact.trained_on(setup.train, setup.samples, recipe)
         )
         version = versions.write(learner.released, number, folder)
         restart = folder / RESTART.format(window) if window else None
         job = ocean.prepare(plan, folder / OCEAN, window, version, restart)
-        log = RolloutLog(folder, window)
-        run = Rollout(plan, learner, versions, folder, log, recipe, _change(plan), window, version)
+        run = Rollout(plan, learner, versions, folder, log, recipe, change, window, version)
         log("start", window=window, kt=window * plan.steps, version=number, sha256=version.sha256)
         console.print(
             f"rollout: {rollout.nn_windows - window} windows of {rollout.rn_window / 86400:g} days, {plan.count} until the truth "
@@ -192,6 +199,28 @@ def train(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console
     draw(folder, plan.count)
 
 
+def _learner(setup: "Setup", plan: Plan, change: dict[str, np.ndarray], log: RolloutLog, console: Console) -> Weights:
+    """What learns, by cn_mode."""
+    rollout, calls, adjoint, seed = plan.rollout, plan.calls, setup.adjoint, setup.train.nn_seed
+    if calls is None or adjoint is None:
+        return Learner(setup, rollout, rollout.nn_windows)
+    propagator: Propagator
+    if setup.emulator is not None:
+        from models.emulator.fit import emulated
+
+        known = any(line["event"] == "emulator" for line in log.lines)
+        propagator = emulated(
+            plan, setup.samples, setup.emulator, seed, log.path.parent, None if known else log, console
+        )
+    else:
+        damp = math.exp(-calls.seconds / adjoint.rn_damp) if adjoint.rn_damp else 1.0
+        samples, adjusted = setup.samples, None
+        if adjoint.rn_radius:
+            adjusted = Adjustment(samples.outputs, samples.wet, samples.spacing, adjoint.rn_radius)
+        propagator = Damped(samples.channels, samples.outputs, calls.seconds, damp, adjusted)
+    return Adjoint(setup, adjoint, calls, change, propagator, -(-rollout.nn_windows // rollout.nn_swap))
+
+
 def _windows(run: Rollout, running: OceanJob, console: Console) -> None:
     plan, rollout, learner = run.plan, run.plan.rollout, run.learner
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -207,11 +236,11 @@ def _windows(run: Rollout, running: OceanJob, console: Console) -> None:
             if swapped:
                 run.taken(window)
             background, error, size, date = run.compare(window)
-            correction = learner.visit((begin, background), error, rollout.rn_window)
-            loss = learner.learn(window)
+            recording = record_file(run.ocean, (window - 1) * plan.steps + 1) if plan.calls else None
+            shown = learner.visit(Window(window, begin, background, error, rollout.rn_window, recording))
             run.log(
                 "window", window=window, kt=window * plan.steps, version=run.version.number, state=plan.begin(window) + 1,
-                error=size, loss=loss, correction=float(correction.square().mean().sqrt()),
+                error=size, **shown,
             )  # fmt: skip
             last = window == rollout.nn_windows
             swapped = window % rollout.nn_swap == 0 or last
@@ -222,8 +251,9 @@ def _windows(run: Rollout, running: OceanJob, console: Console) -> None:
                 put = run.increments(window, background, error)
                 write_increments(increments_file(run.ocean, window * plan.steps), put, before or date, date)
                 begin = {name: background[name] + put.get(name, 0.0) for name in background}
-            path.unlink()
-            increments_file(run.ocean, (window - 1) * plan.steps).unlink(missing_ok=True)
+            for done in (path, recording, increments_file(run.ocean, (window - 1) * plan.steps)):
+                if done is not None:
+                    done.unlink(missing_ok=True)
             before, run.window = date, window
             bar.update(task, completed=window)
 

@@ -19,6 +19,7 @@ from models.campaign.forecast import start_state
 from models.campaign.runs import START, fortran
 from models.data import climatology
 from models.data.ocean import Switches, read_switches
+from models.rollout.trajectory import RECORD, Calls, calls
 from models.rollout.versions import Version
 from models.settings import NamRollout
 
@@ -33,7 +34,8 @@ DAY = 86400.0
 class Plan:
     """What is run: switches, truth, and the truth's states that windows go over, again and again.
 
-    first: the truth's state at which they begin; count: windows until its first state comes again; steps: of a window.
+    first: the truth's state at which they begin; count: windows until its first state comes again; steps: of a window; calls: of
+    the network in a window, where they are recorded.
     """
 
     rollout: NamRollout
@@ -43,6 +45,7 @@ class Plan:
     first: int
     count: int
     steps: int
+    calls: Calls | None = None
 
     def begin(self, window: int) -> int:
         """State of the truth at the begin of a window, from 1."""
@@ -57,7 +60,11 @@ class Plan:
         date, logical = self.truth.date(self.first), {True: ".true.", False: ".false."}
         fields = set(self.rollout.cn_fields)
         net = f"namnet:{self.network}"
+        record = {
+            "namcpl.ln_record": ".true.", "namcpl.cn_record": f"'{RECORD}'", "namcpl.rn_record": f"{self.rollout.rn_window!r}",
+        }  # fmt: skip
         return {
+            **(record if self.calls else {}),
             "namrun.nn_it000": str(window * self.steps + 1),
             "namrun.nn_itend": str(self.rollout.nn_windows * self.steps),
             "namrun.nn_date0": f"{date.year * 10000 + date.month * 100 + date.day}",
@@ -83,7 +90,7 @@ def plan(rollout: NamRollout, setup: "Setup") -> Plan:
     """Check the switches against the ocean, its coupling and the data. HaloclineError names what does not fit."""
     if not rollout.cn_ocean:
         raise HaloclineError(
-            f"cn_mode = 'rollout_nograd' needs an ocean that runs: cn_ocean is empty.\n  {rollout.where('cn_ocean')}. "
+            f"cn_mode = '{setup.train.cn_mode}' needs an ocean that runs: cn_ocean is empty.\n  {rollout.where('cn_ocean')}. "
             "Name a coupled configuration, namelists/gyre_closure for example."
         )
     unknown = [name for name in rollout.cn_fields if name not in ("u", "v", "h", "t")]
@@ -99,9 +106,16 @@ def plan(rollout: NamRollout, setup: "Setup") -> Plan:
             f"a window of {rollout.rn_window:g} s is {steps:g} steps of {switches.step:g} s; it must be a whole number.\n"
             f"  {rollout.where('rn_window')}. Set it to {max(round(steps), 1) * switches.step:g}."
         )
-    network = _network(rollout, coupling.load(Path(rollout.cn_ocean)))
+    settings = coupling.load(Path(rollout.cn_ocean))
+    network = _network(rollout, settings)
     truth, first, count = _records(rollout, setup)
-    return Plan(rollout, switches, truth, network, first, count, round(steps))
+    found = None
+    if setup.adjoint is not None:
+        inputs, outputs = (
+            [channel.name for channel in some] for some in (setup.samples.channels, setup.samples.outputs)
+        )
+        found = calls(settings, network, inputs, outputs, rollout.rn_window, switches.step)
+    return Plan(rollout, switches, truth, network, first, count, round(steps), found)
 
 
 def _network(rollout: NamRollout, settings: coupling.Settings) -> str:
@@ -168,6 +182,16 @@ def _records(rollout: NamRollout, setup: "Setup") -> tuple[Truth, int, int]:
 
 def prepare(plan: Plan, folder: Path, window: int, version: Version, restart: Path | None) -> launch.Job:
     """The ocean's run folder, to begin after `window` windows, from `restart` or from the truth's first state."""
+    job = run_folder(plan, folder, plan.edits(window, version), restart)
+    try:
+        os.link(version.path, job.rundir / version.path.name)
+    except OSError as error:
+        raise HaloclineError(f"cannot fill {job.rundir}: {error.strerror} ({error.filename}).") from None
+    return job
+
+
+def run_folder(plan: Plan, folder: Path, edits: dict[str, str], restart: Path | None) -> launch.Job:
+    """A run folder of the ocean with other switches, and what it begins from: `restart`, cn_restart, or the truth's first state."""
     rollout = plan.rollout
     cfg = Path(rollout.cn_ocean)
     path = coupling.config_file(cfg)
@@ -179,10 +203,10 @@ def prepare(plan: Plan, folder: Path, window: int, version: Version, restart: Pa
                     (here / file.name).symlink_to(file.resolve())
         target = here / "namelist_cfg"
         there = {group.name for group in read_groups(path)}
-        missing = [name for name in ("namrun", "nam_asminc") if name not in there]
+        missing = [name for name in ("namrun", "nam_asminc", "namcpl") if name not in there]
         text = path.read_text(encoding="utf-8", errors="replace")
         target.write_text(text + "".join(f"\n&{name}\n/\n" for name in missing), encoding="utf-8")
-        fortran(target, plan.edits(window, version))
+        fortran(target, edits)
         exe = Path(rollout.cn_exe) if rollout.cn_exe else None
         job = launch.prepare(here, rollout.nn_ocean_ranks, rollout.nn_coupler_ranks, folder, exe, overwrite=True)
     begin = restart or (Path(rollout.cn_restart) if rollout.cn_restart else None)
@@ -191,7 +215,6 @@ def prepare(plan: Plan, folder: Path, window: int, version: Version, restart: Pa
             shutil.copyfile(begin, job.rundir / START)
         else:
             start_state(plan.truth.data, int(plan.truth.records[plan.first]), job.rundir / START)
-        os.link(version.path, job.rundir / version.path.name)
     except OSError as error:
         raise HaloclineError(f"cannot fill {job.rundir}: {error.strerror} ({error.filename}).") from None
     return job

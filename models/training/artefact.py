@@ -43,11 +43,77 @@ def trained_on(train: NamTrain, samples: Samples, recipe: Mapping[str, Any]) -> 
         "target": train.cn_target,
         "code": f"halocline {version('halocline')} {store.provenance({})['revision']}".strip(),
         "seed": str(train.nn_seed),
-        "epochs": str(train.nn_epochs),
-        "loss": train.cn_loss,
+        **mode_facts(train, recipe),
+    }
+
+
+def mode_facts(train: NamTrain, recipe: Mapping[str, Any]) -> dict[str, str]:
+    """How the weights came about: the mode, and the switches of its groups that decide. recipe: all of them, as in a checkpoint."""
+    offline = {
         "noise": _perturbed(train.rn_noise, train.rn_restore, "std of the inputs"),
         "stretching": _perturbed(train.rn_amplify, train.rn_amplify_restore, "of departures from the mean state"),
     }
+    epochs = {"epochs": str(train.nn_epochs)}
+    if train.cn_mode == "offline":
+        return {"mode": "offline, single states", **epochs, "loss": train.cn_loss, **offline}
+    begun = str(recipe["cn_start"]).replace("{seed}", str(train.nn_seed))
+    ocean = Path(recipe["cn_ocean"])
+    common = {
+        "ocean": ocean.parent.name if ocean.name == "namelist_cfg" else ocean.name,
+        "start": Path(begun).name if begun else "fresh weights",
+    }
+    if train.cn_mode == "online":
+        cut, share = recipe["nn_cut"], recipe["rn_offline"]
+        on_start = recipe["rn_start_noise"]
+        return {
+            "mode": "online, along trajectories of the differentiable twin",
+            **common,
+            **epochs,
+            "windows": f"{recipe['nn_window_min']} to {recipe['nn_window']} steps, doubled every {recipe['nn_grow']} epochs; "
+            f"the network called every {recipe['nn_every']}",
+            "gradient": f"cut after {cut} steps" if cut else "through the whole window",
+            "loss": _weights(recipe, "") + (f", single states x {share:g}" if share else ""),
+            **({"noise on the first state of a window": f"{on_start:g} std"} if on_start else {}),
+            **(offline if share else {} if on_start else {"noise": "none"}),
+        }
+    versions = -(-recipe["nn_windows"] // recipe["nn_swap"])
+    windows = f"{recipe['nn_windows']} of {recipe['rn_window'] / 86400:g} days, {versions} versions of the weights"
+    common |= {"windows": f"{windows}; {recipe['rn_gain']:g} of the error is put into the ocean at a window's end"}
+    if train.cn_mode == "rollout_nograd":
+        clip = f", at most {recipe['rn_clip']:g} rms of the target" if recipe["rn_clip"] else ""
+        share = recipe["rn_offline"]
+        return {
+            "mode": "rollout_nograd, beside the running ocean, without a gradient through it",
+            **common,
+            "corrections": f"{recipe['rn_correct']:g} x (truth - background) / window{clip}"
+            if recipe["rn_correct"]
+            else "none: the network's own answers are its targets",
+            "offline samples": f"{share:g} of each batch, with noise and stretching" if share else "none",
+            "loss": train.cn_loss,
+            **(offline if share else {"noise": "none"}),
+        }
+    adjoint = "namadjoint "
+    if train.cn_mode == "emulator":
+        net = "namemulator "
+        kernels = ", ".join(map(str, recipe[f"{net}nn_kernels"]))
+        way = {
+            "mode": "emulator, along the running ocean's trajectories, gradient through an emulator of its step",
+            "emulator": f"width {recipe[f'{net}nn_width']}, kernels {kernels}; {recipe[f'{net}nn_windows']} windows of the ocean "
+            f"alone, {recipe[f'{net}nn_refit']} steps on visited states with each version",
+        }
+    else:
+        damp, radius = recipe[f"{adjoint}rn_damp"], recipe[f"{adjoint}rn_radius"]
+        way = {
+            "mode": "adjoint_approx, along the running ocean's trajectories, approximate adjoint",
+            "adjoint": "identity"
+            + (f", damped in {damp:g} s" if damp else "")
+            + (f", of a force what is in balance at a deformation radius of {radius:g} m" if radius else ""),
+        }
+    cut = recipe[f"{adjoint}nn_cut"]
+    gradient = f"cut after {cut} calls of the network" if cut else "through the whole window"
+    share = recipe.get(f"{adjoint}rn_offline", 0.0)
+    loss = _weights(recipe, adjoint) + (f", single states x {share:g}" if share else "")
+    return {**way, **common, "gradient": gradient, "loss": loss, **(offline if share else {"noise": "none"})}
 
 
 def write(network: Trainable, train: NamTrain, numbers: Statistics, facts: dict[str, str], out: Path) -> list[Path]:
@@ -157,6 +223,13 @@ Not scored yet. Run the ocean with and without it (`halocline run`), then compar
 {namelist.read_text(encoding="utf-8").strip()}
 ```
 """
+
+
+def _weights(recipe: Mapping[str, Any], group: str) -> str:
+    """Weights of a loss along a trajectory."""
+    parts = {"states": "rn_state", "energy": "rn_energy", "spectra": "rn_spectra"}
+    shown = [f"{name} x {recipe[group + key]:g}" for name, key in parts.items() if recipe[group + key]]
+    return "errors along the window: " + ", ".join(shown)
 
 
 def _perturbed(amplitude: float, time: float, of: str) -> str:

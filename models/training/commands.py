@@ -20,11 +20,18 @@ def train(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="begin anew: empty the run folder first")] = False,
 ) -> None:
     """Train a network; an interrupted training goes on. `torchrun --nproc_per_node=N -m coupler.cli train CFG` for N ranks."""
-    load(cfg, NamTrain)  # a mistake is told at once: what follows imports torch, 7 s
+    groups = load(cfg, NamTrain)  # a mistake is told at once: what follows imports torch, 7 s
+    inversion = bool(groups) and groups[0].cn_mode == "eki"  # needs no torch
     try:
-        from models.training import fit
+        if inversion:
+            from models.eki.loop import invert
+        else:
+            from models.training import fit
     except ImportError as error:
         raise HaloclineError(
             f"`halocline train` needs {error.name}, which is not installed: `pip install halocline[train]`."
         ) from None
-    fit.fit(cfg, rundir, overwrite, seed=seed)
+    if inversion:
+        invert(cfg, rundir, overwrite, seed=seed)
+    else:
+        fit.fit(cfg, rundir, overwrite, seed=seed)

@@ -21,9 +21,9 @@ from models.data.increment import ATTRIBUTE, open_increments
 from models.data.statistics import Statistics
 from models.families import increment, trainable
 from models.families.trainable import Trainable
-from models.rollout import loop
-from models.settings import NamOnline, NamRollout, NamSplit, NamTrain, load
-from models.training import artefact, augment, checkpoint, increments, results
+from models.rollout import adjoint, loop
+from models.settings import NamAdjoint, NamEmulator, NamOnline, NamRollout, NamSplit, NamTrain, load
+from models.training import artefact, augment, checkpoint, cost, increments, results
 from models.training.anchor import SAMPLES, Anchor
 from models.training.history import replace
 from models.training.increments import Seasons
@@ -38,6 +38,7 @@ from models.training.trainer import calm, threads, trainer_of
 from models.training.windows import LAST_EPOCH, WindowData, Windows, length
 from models.twin.closure import NetworkClosure
 
+BESIDE = ("rollout_nograd", "emulator", "adjoint_approx")  # modes in which the ocean runs
 FREE = ("cn_device", "nn_threads", "cn_log", "cn_formats", "cn_out", "cn_data")  # may change when a training goes on
 
 
@@ -55,6 +56,8 @@ class Setup:
     online: NamOnline | None = None
     windows: Windows | None = None
     rollout: NamRollout | None = None
+    adjoint: NamAdjoint | None = None
+    emulator: NamEmulator | None = None
 
     @property
     def steps(self) -> int:
@@ -87,16 +90,21 @@ def fit(
     setup = prepare(train, parts, data)
     if train.cn_mode == "online":
         setup = along(setup, parts, (load(cfg, NamOnline) or [NamOnline()])[0], data)
-    if train.cn_mode == "rollout_nograd":
+    if train.cn_mode in BESIDE:
         setup = beside(setup, (load(cfg, NamRollout) or [NamRollout()])[0])
+    if train.cn_mode in adjoint.MODES:
+        setup = replace_fields(setup, adjoint=(load(cfg, NamAdjoint) or [NamAdjoint()])[0])
+    if train.cn_mode == "emulator":
+        setup = replace_fields(setup, emulator=(load(cfg, NamEmulator) or [NamEmulator()])[0])
     recipe = _recipe(setup, parts)
     last = folder / checkpoint.LAST
     if last.exists():
         checkpoint.check_recipe(last, recipe)
     if first:
-        results.describe(setup, console)
+        results.describe(setup, recipe, console)
         replace(folder / "namelist_cfg", config_file(cfg).read_bytes())
-    _train(setup, folder, recipe, console)
+    with cost.measured(folder):
+        _train(setup, folder, recipe, console)
     if first:
         best = train.nn_patience > 0 and (folder / checkpoint.BEST).exists()
         if (fitted := setup.network.fitted) is not None:
@@ -127,8 +135,10 @@ def settings(cfg: Path) -> tuple[NamTrain, NamSplit]:
     increment.check(train)
     if train.cn_mode == "online":
         check(train, (load(cfg, NamOnline) or [NamOnline()])[0])
-        if "rn_noise" not in train.model_fields_set:
-            train = train.model_copy(update={"rn_noise": 0.0})  # the default belongs to the fit to single states
+    if train.cn_mode in adjoint.MODES:
+        adjoint.check(train, (load(cfg, NamRollout) or [NamRollout()])[0], (load(cfg, NamAdjoint) or [NamAdjoint()])[0])
+    if train.cn_mode in ("online", *adjoint.MODES) and "rn_noise" not in train.model_fields_set:
+        train = train.model_copy(update={"rn_noise": 0.0})  # the default belongs to the fit to single states
     for name in train.cn_formats:
         if name not in artefact.FORMATS:
             raise HaloclineError(
@@ -221,12 +231,14 @@ def beside(setup: Setup, rollout: NamRollout) -> Setup:
     """The same training beside the running ocean, and the weights that it begins from."""
     if setup.train.cn_target == "increment" or setup.train.cn_loss == "nll":
         raise HaloclineError(
-            f"cn_mode = 'rollout_nograd' trains closures of momentum that return tendencies; cn_target = "
+            f"cn_mode = '{setup.train.cn_mode}' trains closures of momentum that return tendencies; cn_target = "
             f"'{setup.train.cn_target}', cn_loss = '{setup.train.cn_loss}' do not.\n  {setup.train.where('cn_mode')}. Train them "
             "offline."
         )
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise HaloclineError("cn_mode = 'rollout_nograd' runs in one process beside the ocean, without torchrun.")
+        raise HaloclineError(
+            f"cn_mode = '{setup.train.cn_mode}' runs in one process beside the ocean, without torchrun."
+        )
     _begin_from(setup, rollout.cn_start, rollout.where("cn_start"))
     return replace_fields(setup, rollout=rollout)
 
@@ -384,6 +396,12 @@ def _recipe(setup: Setup, parts: NamSplit) -> dict[str, Any]:
             if setup.rollout
             else {}
         ),
+        **{
+            f"{type(group).__name__.lower()} {key}": value
+            for group in (setup.adjoint, setup.emulator)
+            if group is not None
+            for key, value in group.model_dump().items()
+        },
         "data": setup.samples.digest,
         **({"windows": setup.windows.digest} if setup.windows else {}),
     }

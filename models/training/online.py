@@ -13,7 +13,7 @@ from coupler.errors import HaloclineError
 from models.data.ocean import read_switches
 from models.settings import NamOnline, NamTrain
 from models.training.anchor import Anchor
-from models.training.losses import Spectrum
+from models.training.trajectory_loss import TrajectoryLoss
 from models.training.windows import FIELDS, Window
 from models.twin.closure import NetworkClosure
 from models.twin.run import Twin
@@ -107,13 +107,9 @@ class OnlineFit(lightning.LightningModule):
         basin = twin.basin
         levels = basin.levels
         wet = torch.cat([mask.at().expand(levels, -1, -1) for mask in (basin.umask, basin.vmask, basin.tmask)])
-        self.change: Tensor
-        self.weight: Tensor
+        self.loss = TrajectoryLoss(online, change, wet, levels)
         self.depth: Tensor
-        self.register_buffer("change", change[:, None, None], persistent=False)
-        self.register_buffer("weight", wet / wet.sum(), persistent=False)
         self.register_buffer("depth", torch.tensor(basin.depth)[:, None, None], persistent=False)
-        self.spectrum = Spectrum(basin.nj, basin.ni) if online.rn_spectra else None
         self.sums: list[Tensor] = []
         self.seen = torch.zeros(2, dtype=torch.float64)
 
@@ -144,21 +140,7 @@ class OnlineFit(lightning.LightningModule):
 
     def losses(self, forecast: Tensor, truth: Tensor) -> Tensor:
         """Of each member (n,): the weighted sum of the errors of states, energies and spectra."""
-        online, levels = self.online, self.twin.basin.levels
-        scaled = torch.where(self.weight > 0, (forecast - truth) / self.change, 0.0)
-        loss = online.rn_state * (scaled.square() * self.weight).sum(dim=(1, 2, 3))
-        if online.rn_energy:
-            energy, wanted = (
-                x[:, : 2 * levels].square().unflatten(1, (2, levels)).sum(dim=(1, 3, 4)) for x in (forecast, truth)
-            )
-            loss = loss + online.rn_energy * (energy / wanted - 1.0).square().mean(dim=1)
-        if self.spectrum is not None:
-            flow = self.change[: 2 * levels]
-            pair = (
-                torch.where(self.weight[: 2 * levels] > 0, x[:, : 2 * levels] / flow, 0.0) for x in (forecast, truth)
-            )
-            loss = loss + online.rn_spectra * self.spectrum.distance(*pair)
-        return loss
+        return self.loss(forecast, truth)
 
     def on_fit_start(self) -> None:
         """The twin goes where the network is."""
@@ -198,10 +180,7 @@ class OnlineFit(lightning.LightningModule):
         found = self.forecasts(batch.records[:, 0], records)
         losses = sum(self.losses(x, batch.records[:, n + 1]) for n, x in enumerate(found)) / records
         truth = batch.records[:, -1]
-        errors = [
-            (torch.where(self.weight > 0, (x - truth) / self.change, 0.0).square() * self.weight).sum()
-            for x in (found[-1], batch.records[:, 0])
-        ]
+        errors = [self.loss.squared(x, truth).sum() for x in (found[-1], batch.records[:, 0])]
         self.sums.append(torch.stack([losses.sum(), losses.new_tensor(len(losses)), *errors]).double())
 
     def on_validation_epoch_end(self) -> None:

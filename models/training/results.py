@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from models.training.fit import Setup
 
 
-def describe(setup: "Setup", console: Console) -> None:
-    """What is trained, in three lines, and what is to be warned of."""
+def describe(setup: "Setup", recipe: Mapping[str, Any], console: Console) -> None:
+    """What is trained, in some lines, and what is to be warned of. recipe: all switches, as in a checkpoint."""
     train, samples = setup.train, setup.samples
     count = sum(weight.numel() for weight in setup.network.parameters())
     lost = len(samples.target) - sum(
@@ -33,8 +34,7 @@ def describe(setup: "Setup", console: Console) -> None:
         f"{', '.join(map(str, samples.channels))}\n"
         f"data: {len(samples.train)} samples to train, {len(samples.val)} to validate, {len(samples.test)} to test, {lost} in "
         f"gaps of {samples.gap / 86400:.3g} days; grid {samples.grid.nx} x {samples.grid.ny}, sha256 {samples.digest[:12]}\n"
-        f"training: {train.nn_epochs} epochs of {len(samples.train) // train.nn_batch} steps of {train.nn_batch} samples, "
-        f"noise {train.rn_noise:g}, restored in {train.rn_restore:g} s",
+        f"training: {_training(setup, recipe)}",
         highlight=False,
         soft_wrap=True,
     )
@@ -42,6 +42,20 @@ def describe(setup: "Setup", console: Console) -> None:
         for text in (setup.seasons.warning, *restore_warnings(train, setup.seasons.climate.window)):
             if text:
                 console.print(text, highlight=False, soft_wrap=True)
+
+
+def _training(setup: "Setup", recipe: Mapping[str, Any]) -> str:
+    """What a fit to single states does in a line; of the other modes what decides, a line each."""
+    train = setup.train
+    if train.cn_mode == "offline":
+        return (
+            f"{train.nn_epochs} epochs of {len(setup.samples.train) // train.nn_batch} steps of {train.nn_batch} samples, "
+            f"noise {train.rn_noise:g}, restored in {train.rn_restore:g} s"
+        )
+    facts = artefact.mode_facts(train, recipe)
+    if "epochs" in facts:
+        facts["epochs"] += f" of {setup.steps // train.nn_epochs} steps of {train.nn_batch} windows"
+    return "\n  ".join([facts.pop("mode"), *(f"{key}: {value}" for key, value in facts.items())])
 
 
 def restore_warnings(train: NamTrain, window: float) -> list[str]:

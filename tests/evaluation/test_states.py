@@ -44,6 +44,16 @@ def test_segments_are_joined_in_order_and_overlaps_dropped(tmp_path, mesh):
     assert len(first.seconds) + len(second.seconds) == 12
 
 
+def test_a_run_that_ended_with_an_error_is_read_to_its_end(tmp_path, mesh, piece):
+    """Its last file has no final name; one that a running ocean still writes, without halocline.abort, is no state of a run."""
+    whole = write_run(tmp_path / "run", piece, mesh) / "GYRE_00000001_00001000_inst.nc"
+    whole.rename(f"{whole}.part")
+    with pytest.raises(HaloclineError, match="holds no output"):
+        open_states(tmp_path / "run")
+    (tmp_path / "run" / "halocline.abort").write_text("the layer outcrops\n")
+    assert len(joined(open_states(tmp_path / "run"), "seconds")) == len(piece.seconds)
+
+
 def test_a_finer_run_is_coarsened_as_the_truth_is(tmp_path):
     """Thickness and transports, not velocities: those averaged alone are something else."""
     fine = Mesh.closed(24, 24, 20000.0)

@@ -1,6 +1,7 @@
 """Recordings as files, the replay as a transport, and the scores, without a run."""
 
 import json
+import re
 from types import SimpleNamespace
 
 import netCDF4
@@ -93,16 +94,16 @@ def recorded(request, tmp_path):
     return write(tmp_path, shake), shake
 
 
-def write(folder, shake, last=TIME.nn_itend, close=True):
-    transport = Local(1)
-    owner = ReplayTransport.ownership
+def recorder_of(folder, shake, **changes):
+    """A Recorder of one coupler rank, and what fills the stack of an exchange with the values of a step."""
     plans = {}
     for exchange in EXCHANGES:
         part = shake.grids[exchange.grid - 1]
         box = Box(0, 0, part.nx, part.ny)
-        plans[exchange.name] = make_plan(exchange, part.grid, owner(None, part), box, dtype=np.dtype("f8"))
+        owner = ReplayTransport.ownership(None, part)
+        plans[exchange.name] = make_plan(exchange, part.grid, owner, box, dtype=np.dtype("f8"))
     boxes = {1: Box(0, 0, NX, NY), 2: Box(0, 0, 5, 3)}
-    recorder = Recorder(switches(folder), shake, list(plans.values()), transport, boxes, Timers())
+    recorder = Recorder(switches(folder, **changes), shake, list(plans.values()), Local(1), boxes, Timers())
 
     def fill(exchange, kt):
         plan, halo = plans[exchange.name], exchange.halo
@@ -110,12 +111,17 @@ def write(folder, shake, last=TIME.nn_itend, close=True):
             view[:, halo : view.shape[1] - halo, halo : view.shape[2] - halo] = values(exchange, kt)[name]
         return plan
 
+    return recorder, fill
+
+
+def write(folder, shake, last=TIME.nn_itend, close=True):
+    recorder, fill = recorder_of(folder, shake)
     recorder.received(fill(MASK, 3), 3, Header(3, 0, False))
     for kt in range(3, last + 1):
         for exchange in (STATE, OTHER):
             if exchange.due(kt):
                 recorder.received(fill(exchange, kt), kt, Header(kt, 5 if kt == 5 else 0, kt == TIME.nn_itend))
-        recorder.answered(fill(ANSWER, kt), kt, 0, plans["answer"].stack)
+        recorder.answered(fill(ANSWER, kt), kt, 0, fill(ANSWER, kt).stack)
     if close:
         recorder.close()
     return folder / "record.nc"
@@ -270,10 +276,78 @@ def test_a_disk_that_is_too_small_is_said_before_the_run(tmp_path, monkeypatch, 
     write(tmp_path, handshake())
     said = capsys.readouterr().out
     assert "kB per step" in said and "for 4 steps" in said and "holds 11 exchanges" in said
-    monkeypatch.setattr(recording_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=170_000))
-    with pytest.raises(HaloclineError, match="170 kB free") as error:
+    most = float(re.search(r"at most ([\d.]+) kB", said)[1])
+    assert 0.8 * most < (tmp_path / "record.nc").stat().st_size / 1000 < most
+    monkeypatch.setattr(recording_module.shutil, "disk_usage", lambda path: SimpleNamespace(free=180_000))
+    with pytest.raises(HaloclineError, match="180 kB free") as error:
         write(tmp_path, handshake())
     assert "Run fewer steps (about 1 fit)" in str(error.value) and "rn_period" in str(error.value)
+
+
+@pytest.mark.parametrize("ahead", [0, 1], ids=["no lag", "lag"])
+def test_each_file_of_a_cut_recording_is_whole_as_soon_as_its_steps_are_done(tmp_path, ahead):
+    """Two files of two steps: final with the last record that belongs to them, not before; statics are in both."""
+    shake, made = handshake(), [tmp_path / f"record_{first:08d}.nc" for first in (3, 5)]
+    recorder, fill = recorder_of(tmp_path, shake, rn_record=2 * TIME.rn_Dt)
+    recorder.received(fill(MASK, 3), 3, Header(3, 0, False))
+    for early in range(ahead):
+        recorder.answered(fill(ANSWER, 3 + early), 3 + early, 1, fill(ANSWER, 3 + early).stack)
+    seen = {}
+    for kt in range(3, TIME.nn_itend + 1):
+        for exchange in (STATE, OTHER):
+            if exchange.due(kt):
+                recorder.received(fill(exchange, kt), kt, Header(kt, 0, kt == TIME.nn_itend))
+        seen[kt, "states"] = [path.exists() for path in made]
+        if kt + ahead <= TIME.nn_itend:
+            recorder.answered(fill(ANSWER, kt + ahead), kt + ahead, 0, fill(ANSWER, kt + ahead).stack)
+        seen[kt, "answer"] = [path.exists() for path in made]
+    assert seen[4, "states"] == [bool(ahead), False] and seen[4, "answer"] == [True, False]
+    assert seen[5, "answer"] == [True, False] and seen[6, "states"] == [True, bool(ahead)]
+    recorder.close()
+    assert sorted(path.name for path in tmp_path.glob("*.nc*")) == [path.name for path in made]
+    whole = Recording(write(tmp_path, shake))
+    for path, first in zip(made, (3, 5), strict=True):
+        recording = Recording(path)
+        assert (recording.first, recording.last, recording.shake) == (first, first + 1, shake)
+        for (direction, name), series in recording.fields.items():
+            steps = [None] if name == "umask" else list(series.records)
+            expected = [kt for kt in whole.fields[direction, name].records if first <= kt <= first + 1]
+            assert name == "umask" or steps == expected
+            for kt in steps:
+                assert np.array_equal(recording.read(direction, name, kt), whole.read(direction, name, kt))
+
+
+def test_a_cut_recording_that_ends_early_has_its_name(tmp_path):
+    """A run that is ended by a signal closes what it has; one that dies leaves nothing that could be taken for whole."""
+    recorder, fill = recorder_of(tmp_path, handshake(), rn_record=4 * TIME.rn_Dt)
+    recorder.received(fill(MASK, 3), 3, Header(3, 0, False))
+    for exchange in (STATE, OTHER):
+        recorder.received(fill(exchange, 3), 3, Header(3, 0, False))
+    assert [path.name for path in tmp_path.glob("*.nc*")] == ["record_00000003.nc.part"]
+    recorder.close()
+    assert Recording(tmp_path / "record_00000003.nc").last == 3
+
+
+@pytest.mark.parametrize(
+    ("length", "words"), [(5000.0, "1.38889 steps of 3600 s"), (3600.0, "no multiple of the 7200 s.*'other'")]
+)
+def test_a_cut_that_splits_a_period_is_refused(tmp_path, length, words):
+    with pytest.raises(HaloclineError, match=words):
+        recorder_of(tmp_path, handshake(), rn_record=length)
+
+
+def test_of_a_cut_recording_two_files_must_fit(tmp_path, monkeypatch, capsys):
+    """A reader may remove what it has read; the length of the whole run is said, and is no error."""
+    room = SimpleNamespace(free=370_000)
+    monkeypatch.setattr(recording_module.shutil, "disk_usage", lambda path: room)
+    long = handshake().model_copy(update={"time": TIME.model_copy(update={"nn_itend": 2002})})
+    recorder_of(tmp_path, long, rn_record=2 * TIME.rn_Dt)
+    assert (
+        "in 1000 files of 2 steps, at most 183 kB each and 183 MB together (370 kB are free)" in capsys.readouterr().out
+    )
+    room.free = 360_000
+    with pytest.raises(HaloclineError, match=r"(?s)two files of 2 steps.*Shorten rn_record"):
+        recorder_of(tmp_path, long, rn_record=2 * TIME.rn_Dt)
 
 
 def test_attributes_are_those_of_the_run(recorded):

@@ -1,0 +1,75 @@
+"""What an artefact says of its training: the mode and the switches that decided, in the words of that mode only."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from models.settings import NamAdjoint, NamEmulator, NamOnline, NamRollout, NamSplit, NamTrain
+from models.training import artefact, fit, results
+
+START = {"cn_ocean": "/somewhere/namelists/gyre_closure/namelist_cfg", "cn_start": "/somewhere/runs/start_s{seed}"}
+ROLLOUT = NamRollout(**START, nn_windows=288, nn_swap=6, rn_offline=0.5)
+
+
+def setup_of(mode, **groups):
+    train = NamTrain(cn_mode=mode, nn_seed=3, nn_epochs=7, nn_batch=4, rn_noise=0.25, rn_amplify=0.1)
+    samples = SimpleNamespace(digest="0" * 64, train=range(80))
+    none = dict.fromkeys(("online", "rollout", "adjoint", "emulator", "windows"))
+    return SimpleNamespace(train=train, samples=samples, steps=70, **{**none, **groups})
+
+
+SETUPS = {
+    "offline": setup_of("offline"),
+    "online": setup_of("online", online=NamOnline(**START, nn_window_min=135, nn_window=270, rn_energy=10.0)),
+    "rollout_nograd": setup_of("rollout_nograd", rollout=ROLLOUT),
+    "adjoint_approx": setup_of("adjoint_approx", rollout=ROLLOUT, adjoint=NamAdjoint(rn_damp=86400.0)),
+    "emulator": setup_of("emulator", rollout=ROLLOUT, adjoint=NamAdjoint(nn_cut=9), emulator=NamEmulator()),
+}
+
+
+def facts_of(mode):
+    setup = SETUPS[mode]
+    return artefact.mode_facts(setup.train, fit._recipe(setup, NamSplit()))
+
+
+@pytest.mark.parametrize("mode", SETUPS)
+def test_an_artefact_says_its_mode_and_nothing_of_others(mode):
+    """Texts without a path of the machine; epochs where there are epochs, windows where there are windows."""
+    facts = facts_of(mode)
+    assert facts["mode"].startswith(mode) and all(isinstance(value, str) for value in facts.values())
+    assert not any("/somewhere" in value for value in facts.values())
+    assert ("epochs" in facts) == (mode in ("offline", "online"))
+    assert ("windows" in facts) == (mode != "offline")
+    if mode != "offline":
+        assert facts["start"] == "start_s3" and facts["ocean"] == "gyre_closure"
+
+
+def test_what_decides_is_told():
+    assert facts_of("online")["windows"] == "135 to 270 steps, doubled every 2 epochs; the network called every 3"
+    assert facts_of("online")["loss"] == "errors along the window: states x 1, energy x 10"
+    assert facts_of("rollout_nograd")["windows"].startswith("288 of 5 days, 48 versions")
+    assert facts_of("rollout_nograd")["corrections"].startswith("1 x (truth - background) / window, at most 3 rms")
+    assert facts_of("adjoint_approx")["adjoint"] == "identity, damped in 86400 s"
+    assert facts_of("emulator")["gradient"] == "cut after 9 calls of the network"
+
+
+def test_noise_that_a_mode_does_not_add_is_none():
+    """Switches of the fit to single states stand in every namelist; only those that were obeyed are told."""
+    assert facts_of("offline")["noise"].startswith("up to 0.25 std") and "stretching" in facts_of("offline")
+    assert facts_of("rollout_nograd")["noise"].startswith("up to 0.25 std")  # on the offline half of a batch
+    for mode in ("online", "adjoint_approx", "emulator"):
+        assert facts_of(mode)["noise"] == "none" and "stretching" not in facts_of(mode)
+    alone = setup_of("rollout_nograd", rollout=ROLLOUT.model_copy(update={"rn_offline": 0.0, "rn_correct": 0.0}))
+    facts = artefact.mode_facts(alone.train, fit._recipe(alone, NamSplit()))
+    assert facts["noise"] == "none" and facts["corrections"].startswith("none")
+    beside = setup_of("online", online=NamOnline(**START, rn_offline=1.0))
+    facts = artefact.mode_facts(beside.train, fit._recipe(beside, NamSplit()))
+    assert facts["noise"].startswith("up to 0.25 std") and facts["loss"].endswith("single states x 1")
+
+
+@pytest.mark.parametrize("mode", SETUPS)
+def test_the_line_before_a_training_is_that_of_its_mode(mode):
+    text = results._training(SETUPS[mode], fit._recipe(SETUPS[mode], NamSplit()))
+    assert ("epochs" in text) == (mode in ("offline", "online"))
+    assert ("288 of 5 days" in text) == (mode not in ("offline", "online"))
+    assert ("of 4 samples" in text) == (mode == "offline") and ("of 4 windows" in text) == (mode == "online")
