@@ -153,11 +153,16 @@ class Answers:
 def _span(recording: Recording, steps: str) -> tuple[tuple[int, int], list[str]]:
     """First and last step to replay, and what the user must know about them."""
     time, last = recording.shake.time, recording.last
-    first, notes = time.nn_it000, []
+    first, notes = recording.first, []
     if last < first:
         raise HaloclineError(f"the recording {recording.path} holds no whole step. Record again.")
-    if recording.path.suffix == ".part" or last < time.nn_itend:
+    if recording.path.suffix == ".part" or last < recording.end:
         notes.append(f"the recording is of a run that ended at step {last} of {time.nn_it000} to {time.nn_itend}")
+    if first > time.nn_it000:
+        notes.append(
+            f"one of several recordings of its run, steps {first} to {last}: lagged answers, noise with memory and held values "
+            "begin anew"
+        )
     if not steps:
         return (first, time.nn_itend), notes  # where the records end, the loop is told so, as by an ocean
     head, _, tail = steps.partition(":")

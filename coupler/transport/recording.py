@@ -185,7 +185,8 @@ class Series:
 class Recording:
     """Reads a recording. `fields[direction, name]` is a Series.
 
-    `first` is its first step, `last` the last one for which all states are there; of one recording of several, its own.
+    `first` is its first step, `last` the last one for which all states are there, `end` the one at which it should end; of one
+    recording of several, its own.
     """
 
     def __init__(self, path: Path) -> None:
@@ -225,7 +226,8 @@ class Recording:
         self.version = str(self._file.getncattr("halocline"))
         self.fields: dict[tuple[str, str], Series] = {}
         self.first = int(getattr(self._file, "first_step", self.shake.time.nn_it000))
-        ends = [int(getattr(self._file, "last_step", self.shake.time.nn_itend))]
+        self.end = int(getattr(self._file, "last_step", self.shake.time.nn_itend))
+        ends = [self.end]
         for group in self._file.groups.values():
             steps = np.ma.filled(group["kt"][...], NO_STEP).tolist()
             whole = steps.index(NO_STEP) if NO_STEP in steps else len(steps)

@@ -89,6 +89,17 @@ def test_a_replay_gives_the_recorded_bits(zb20_run, case):
     assert ours["kt"].tolist() == theirs["kt"].tolist() == list(range(SPINUP + 1, SPINUP + 7, every))
 
 
+def test_one_file_of_a_cut_recording_is_replayed_as_it_is(zb20_run):
+    """Files of two steps; the second replays its own steps, 3 and 4 of the run, with the recorded bits."""
+    run = recorded(zb20_run, {"namcpl": {"rn_record": 4800.0}}, ocean=2, coupler=1)
+    second = f"halocline_record_{SPINUP + 3:08d}.nc"
+    text = replayed(run.folder, record=second)
+    assert "one of several recordings of its run" in text and "every one has the recorded bits" in text
+    ours, theirs = answers(run.folder / "halocline_replay.nc"), answers(run.folder / second)
+    assert ours["kt"].tolist() == theirs["kt"].tolist() == [SPINUP + 3, SPINUP + 4]
+    assert np.array_equal(ours["du"].view(np.int64), theirs["du"].view(np.int64))
+
+
 @pytest.fixture(scope="module")
 def record(zb20_run):
     """A recorded run on 2 + 2 ranks, forty steps."""
