@@ -13,6 +13,7 @@ from coupler.namelist import Group, distance, read_groups
 
 # Groups of NEMO whose names come within two letters of ours; they are left alone.
 NEMO_NEIGHBOURS = {
+    "nameki",
     "namdia",
     "namctl",
     "namnc4",

@@ -19,10 +19,10 @@ DESIGNS = {  # folder below namelists/: in words
     "gyre_train": "single states with noise and stretching: the recipe of the shipped closure",
     "gyre_rollout": "beside the running ocean",
     "gyre_rollout_control": "the same without the correction (rn_correct = 0)",
-    "gyre_adjoint": "along the running ocean's trajectories, approximate adjoint",
-    "gyre_emulator": "along the running ocean's trajectories, Jacobian of an emulator",
     "gyre_online": "along trajectories of the differentiable twin",
     "gyre_rollout_tuned": "beside the running ocean, begun from the shipped recipe",
+    "gyre_adjoint_tuned": "along the running ocean's trajectories, approximate adjoint, begun from the shipped recipe",
+    "gyre_emulator_tuned": "along the running ocean's trajectories, Jacobian of an emulator, begun from the shipped recipe",
     "gyre_online_tuned": "along trajectories of the twin, begun from the shipped recipe",
 }
 NAMELISTS = tuple(runs.NAMELISTS / name for name in DESIGNS)

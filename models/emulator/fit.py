@@ -140,10 +140,10 @@ def one_step(emulator: Emulator, couples: Tensor) -> Scores:
     """  # noqa: D415
     wet, before, after = emulator.wet, couples[:, :, :-1], couples[:, :, 1:]
     error = _errors(emulator, before.flatten(0, 2), after.flatten(0, 2)).unflatten(0, before.shape[:3])
-    change, mean = after - before, couples.flatten(0, 2).mean(dim=0)
+    change = after - before
     numbers = {
         "change": _ratio(error, change, wet),
-        "state": rms(error, wet) / rms(couples - mean, wet),
+        "state": rms(error, wet) / emulator.std,
         "difference": _ratio(error[:, 0] - error[:, 1], change[:, 0] - change[:, 1], wet),
         "bias": rms(error.flatten(0, 2).mean(dim=0, keepdim=True), wet) / rms(change, wet),
     }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coupler.errors import HaloclineError
-from models.training.history import replace
+from models.training.history import Scalars, logarithmic, replace
 
 LOG, PICTURE = "rollout.jsonl", "rollout.png"
 
@@ -23,12 +23,16 @@ class RolloutLog:
     ocean takes it at the first exchange after kt) and 'emulator' (its scores).
     """
 
-    def __init__(self, folder: Path, window: int) -> None:
-        """Go on after `window`: later lines belong to windows that are run again, and are dropped."""
+    def __init__(self, folder: Path, window: int, board: bool = False) -> None:
+        """Go on after `window`: later lines belong to windows that are run again, and are dropped.
+
+        board: the numbers of windows and versions go to TensorBoard, too.
+        """
         self.path = folder / LOG
         lines = [line for line in read(folder) if line["window"] <= window] if window else []
         replace(self.path, "".join(json.dumps(line) + "\n" for line in lines).encode())
         self.lines = lines
+        self.board = Scalars(folder, window + 1) if board else None
 
     def __call__(self, event: str, **values: Any) -> None:
         """One more line. HaloclineError when the disk refuses."""
@@ -39,6 +43,14 @@ class RolloutLog:
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             raise HaloclineError(f"cannot write {self.path}: {error.strerror}. Make room, then run again.") from None
+        if self.board is not None:
+            numbers = {f"{event}/{key}": value for key, value in values.items() if isinstance(value, float)}
+            self.board(values["window"], **numbers)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self.board is not None:
+            self.board.close()
 
     def since_version(self, key: str) -> float:
         """Mean of a number over the windows since the last version."""
@@ -80,7 +92,9 @@ def draw(folder: Path, count: int) -> None:
         axes.plot(number[length - 1 :], mean, color=color, label=label)
     for turn in range(count, int(number[-1]), count):
         axes.axvline(turn + 0.5, color="0.8", linewidth=0.7)
-    axes.set(xlabel="window", yscale="log")
+    axes.axhline(1.0, color="0.4", linewidth=0.6, linestyle="--")
+    axes.set(xlabel="window (grey line: the truth begins again)")
+    logarithmic(axes)
     axes.legend(fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)

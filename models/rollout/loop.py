@@ -169,7 +169,7 @@ def train(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console
     if window >= rollout.nn_windows:
         return
     with threads(setup.train), ended_by_sigterm():
-        log, change = RolloutLog(folder, window), _change(plan)
+        log, change = RolloutLog(folder, window, setup.train.cn_log == "tensorboard"), _change(plan)
         learner = _learner(setup, plan, change, log, console)
         if found:
             learner.load(found)
@@ -194,8 +194,13 @@ def train(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console
                 words = f"the training has ended: {error or type(error).__name__}\n"
                 if not (run.ocean / ABORT_FILE).exists():
                     (run.ocean / ABORT_FILE).write_text(words, encoding="utf-8")
+                if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                    raise HaloclineError(
+                        f"interrupted in window {run.window + 1}. The same command goes on from the last version, in {folder}."
+                    ) from None
                 raise
             running.finish()
+        log.close()
     draw(folder, plan.count)
 
 

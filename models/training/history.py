@@ -177,7 +177,7 @@ def logarithmic(axes: "Axes") -> None:
 
 
 class Scalars:
-    """Numbers of a training without epochs for TensorBoard, in FOLDER/tensorboard; a context manager.
+    """Numbers of a training without epochs for TensorBoard, in FOLDER/tensorboard.
 
     first: the step that comes next: later ones, of a training that was killed, are hidden.
     """
@@ -192,8 +192,6 @@ class Scalars:
         for name, value in values.items():
             self._file.add_scalar(name, value, step)
 
-    def __enter__(self) -> "Scalars":
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Write what is left."""
         self._file.close()

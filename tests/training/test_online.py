@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,8 +23,9 @@ from models.data.ocean_restart import read_restart, write_restart
 from models.settings import NamOnline, load
 from models.training import checkpoint
 from models.training import fit as fitting
+from models.training.history import words
 from models.training.online import OnlineFit, ocean_of
-from models.training.windows import WindowData, Windows, length
+from models.training.windows import Window, WindowData, Windows, length
 from models.twin.closure import NetworkClosure
 from models.twin.run import Twin
 from models.twin.state import State, Tendency
@@ -56,7 +58,7 @@ from pathlib import Path
 from models.training import fit, loader, online
 step, order = online.OnlineFit.training_step, loader.Order.__iter__
 def dying(self, batch, number):
-    if (self.current_epoch, number) == (2, 1):
+    if (self.current_epoch, number) == (1, 1):
         os.kill(os.getpid(), signal.SIGKILL)
     return step(self, batch, number)
 for run in sys.argv[2:]:
@@ -148,6 +150,13 @@ def place(tmp_path_factory) -> Place:
     dataset(Twin(read_switches(folder / "ocean"))).to_zarr(folder / "data.zarr", mode="w", consolidated=False)
     (folder / "run.py").write_text(RUN)
     return Place(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(place) -> Path:
+    """Run folder of five epochs, with its artefact."""
+    cfg = place.cfg("falls", epochs=5, more="rn_clip_grad=1.;rn_decay=0.", formats="'onnx'")
+    return place.train(cfg, "falls_run")
 
 
 def gradient(module: OnlineFit, loss: torch.Tensor) -> torch.Tensor:
@@ -251,12 +260,11 @@ def test_two_data_sets_are_not_joined(place):
     assert len(kept.records) == len(alone.records)
 
 
-def test_the_loss_falls(place):
+def test_the_loss_falls(place, trained):
     """To less than a third of what the ocean without closure has."""
-    run = place.train(place.cfg("falls", epochs=5, more="rn_clip_grad=1.;rn_decay=0."), "falls_run")
-    rows = np.genfromtxt(run / "history.csv", delimiter=",", names=True)
-    module, data = place.module(place.cfg("falls", epochs=5))
-    module.network.load_state_dict(checkpoint.weights(run / checkpoint.LAST))
+    rows = np.genfromtxt(trained / "history.csv", delimiter=",", names=True)
+    module, data = place.module(place.cfg("loss"))
+    module.network.load_state_dict(checkpoint.weights(trained / checkpoint.LAST))
     records = batch(data)
     with torch.no_grad():
         trained = float(loss_of(module, records))
@@ -267,22 +275,56 @@ def test_the_loss_falls(place):
     assert trained < 0.3 * none
 
 
-def test_a_killed_training_ends_with_the_same_bits(place):
-    """SIGKILL within the third epoch, noise and averaged weights on; the one that forgets its optimiser's state ends elsewhere."""
-    cfg = place.cfg("kill", epochs=4, more="rn_ema=0.9;nn_batch=8", online="rn_start_noise=0.02")
-    whole = checkpoint.weights(place.train(cfg, "whole") / checkpoint.LAST)
+KILL = {"epochs": 3, "more": "rn_ema=0.9;nn_batch=8", "online": "rn_start_noise=0.02"}
+
+
+@pytest.fixture(scope="module")
+def whole(place) -> dict[str, torch.Tensor]:
+    """Weights of a training that nobody touched; noise and averaged weights on."""
+    return checkpoint.weights(place.train(place.cfg("kill", **KILL), "whole") / checkpoint.LAST)
+
+
+def same(one: dict[str, torch.Tensor], run: Path) -> bool:
+    other = checkpoint.weights(run / checkpoint.LAST)
+    return all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_a_killed_training_ends_with_the_same_bits(place, whole):
+    """SIGKILL within the second epoch; the one that forgets its optimiser's state ends elsewhere."""
+    cfg = place.cfg("kill", **KILL)
     command = [sys.executable, place.folder / "run.py", cfg, place.folder / "killed"]
     done = subprocess.run(command, env=environment(), capture_output=True, timeout=200)
     assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
     state = torch.load(place.folder / "killed" / checkpoint.LAST, weights_only=True)
-    assert state["epoch"] == 1
-    again = checkpoint.weights(place.train(cfg, "killed") / checkpoint.LAST)
-    assert all(torch.equal(value, again[key]) for key, value in whole.items())
+    assert state["epoch"] == 0
+    assert same(whole, place.train(cfg, "killed"))
     (place.folder / "forgetful").mkdir()
     state["optimizer_states"][0]["state"] = {}
     torch.save(state, place.folder / "forgetful" / checkpoint.LAST)
-    lost = checkpoint.weights(place.train(cfg, "forgetful") / checkpoint.LAST)
-    assert any(not torch.equal(value, lost[key]) for key, value in whole.items())
+    assert not same(whole, place.train(cfg, "forgetful"))
+
+
+@pytest.mark.parametrize(
+    ("number", "plain"), [(signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)]
+)
+def test_a_signal_ends_in_words_and_the_training_goes_on(place, whole, monkeypatch, number, plain):
+    """Within the second epoch, as an exit in words; the same command ends with the same bits."""
+    step, run = OnlineFit.training_step, f"signal {number}"
+    before = signal.signal(number, plain)  # in a shell's background SIGINT is ignored
+
+    def interrupted(self, batch, count):
+        if (self.current_epoch, count) == (1, 1):
+            signal.raise_signal(number)
+        return step(self, batch, count)
+
+    cfg = place.cfg("kill", **KILL)
+    with monkeypatch.context() as patch, pytest.raises(HaloclineError, match="interrupted. The same command goes on"):
+        patch.setattr(OnlineFit, "training_step", interrupted)
+        place.train(cfg, run)
+    signal.signal(number, before)
+    assert checkpoint.read(place.folder / run / checkpoint.LAST)["epoch"] == 0
+    assert not same(whole, place.folder / run)
+    assert same(whole, place.train(cfg, run))
 
 
 def environment():
@@ -294,6 +336,38 @@ def distance(one, other):
     return max(float((a - other[key]).norm() / a.norm()) for key, a in one.items() if key.endswith(("weight", "bias")))
 
 
+def test_what_two_ranks_do_is_what_one_does(place):
+    """Their windows together are those of one rank; the mean of their gradients is its gradient, with one window against two. With
+    a mean over the own windows, or with one rank's windows twice, it is another.
+    """
+    module, data = place.module(place.cfg("shares", more="nn_batch=3"))
+
+    def windows(rank: int, ranks: int):
+        data.trainer = SimpleNamespace(global_rank=rank, world_size=ranks)
+        loader = data.train_dataloader()
+        loader.sampler.set_epoch(1)
+        return [loader.dataset[key] for key in loader.sampler]
+
+    def stepped(batch: Window, ranks: int) -> torch.Tensor:
+        module._trainer = SimpleNamespace(current_epoch=1, global_rank=0, world_size=ranks, barebones=False)
+        return gradient(module, module.training_step(batch, 0))
+
+    alone, shares = windows(0, 1), [windows(rank, 2) for rank in range(2)]
+    for one, parts in zip(alone, zip(*shares, strict=True), strict=True):
+        assert sorted(one.index.tolist()) == sorted(index for part in parts for index in part.index.tolist())
+    one, first, second = alone[0], shares[0][0], shares[1][0]
+    assert {len(first.index), len(second.index)} == {1, 2}
+    wanted = stepped(one, 1)
+
+    def mean(*batches: Window) -> torch.Tensor:
+        return sum(stepped(batch, 2) for batch in batches) / 2
+
+    assert far(mean(first, second), wanted) < 1e-5
+    assert far(mean(*(batch._replace(whole=2 * len(batch.index)) for batch in (first, second))), wanted) > 1e-2
+    assert far(mean(first, first), wanted) > 1e-2
+
+
+@pytest.mark.slow
 @pytest.mark.mpi
 def test_two_ranks_give_the_weights_of_one(place):
     """1e-5 relative, with a batch that leaves a rank without window in the validation; ranks that share one half are far off."""
@@ -309,14 +383,10 @@ def test_two_ranks_give_the_weights_of_one(place):
 
 
 @pytest.mark.mpi
-def test_the_artefact_does_in_fortran_what_the_closure_does_in_the_twin(place):
+def test_the_artefact_does_in_fortran_what_the_closure_does_in_the_twin(place, trained):
     """30 steps from one state, the ocean in 64 bits, the network in 32: 1e-6. Called at every step, or left out, it is not."""
-    cfg = place.cfg("exported", epochs=1, formats="'onnx'", online=f"cn_start='{place.folder / 'falls_run'}'")
-    if not (place.folder / "falls_run").exists():
-        place.train(place.cfg("falls", epochs=5, more="rn_clip_grad=1.;rn_decay=0."), "falls_run")
-    run = place.train(cfg, "exported_run")
-    module, _ = place.module(cfg)
-    module.network.load_state_dict(checkpoint.weights(run / checkpoint.LAST))
+    module, _ = place.module(place.cfg("exported"))
+    module.network.load_state_dict(checkpoint.weights(trained / checkpoint.LAST))
     twin = Twin(read_switches(place.folder / "ocean"))
     padding, names, levels = module.closure.padding, module.closure.names, twin.basin.levels
     closure = NetworkClosure(module.network, padding, names, levels)
@@ -336,7 +406,7 @@ def test_the_artefact_does_in_fortran_what_the_closure_does_in_the_twin(place):
     write_namelist(folder / "namelist_cfg", OCEAN, more)
     with (folder / "namelist_cfg").open("a") as text:
         text.write(COUPLING.format(period=EVERY * STEP))
-    shutil.copy(run / "tiny.onnx", folder)
+    shutil.copy(trained / "tiny.onnx", folder)
     ocean = launch.REPOSITORY / "build" / "double" / "gyre.exe"
     job = launch.prepare(folder, 1, 1, folder / "run", ocean, [folder / "start.nc"], overwrite=True)
     launch.run(job, Console(quiet=True))
@@ -386,11 +456,29 @@ def test_what_cannot_be_trained_is_refused(place, name):
     assert "line" in str(error.value)
 
 
-def test_a_start_of_another_size_is_refused(place):
-    cfg = place.cfg("wide", epochs=1, more="nn_width=6", online=f"cn_start='{place.folder / 'narrow'}'")
-    place.train(place.cfg("narrow_cfg", epochs=1), "narrow")
+def test_it_begins_from_the_weights_of_its_start(place, trained):
+    """Those of cn_start; of a network of another size they are refused."""
+    cfg = place.cfg("begun", online=f"cn_start='{trained}'")
+    train, parts = fitting.settings(cfg)
+    data = fitting.read(train)
+    setup = fitting.prepare(train, parts, data)
+    assert not same(setup.network.fitted.state_dict(), trained)
+    fitting.along(setup, parts, load(cfg, NamOnline)[0], data)
+    assert same(setup.network.fitted.state_dict(), trained)
     with pytest.raises(HaloclineError, match="holds another network"):
-        place.train(cfg, "wide_run")
+        place.train(place.cfg("wide", more="nn_width=6", online=f"cn_start='{trained}'"), "wide_run")
+
+
+def test_the_curve_says_what_it_shows(place):
+    """R2 against no change, and where windows grow; noise where there is some. Of single states it is R2 about zero."""
+    module, _ = place.module(place.cfg("curve"))
+    said = words(module, 4)
+    assert (said.training, said.validation, said.grows) == ("training", "validation", (2,))
+    assert "no change" in said.skill and "window's end" in said.about
+    module, _ = place.module(place.cfg("noisy", more="rn_ema=0.9", online="rn_start_noise=0.1"))
+    assert words(module, 1).training == "training (with noise)" and "averaged" in words(module, 1).validation
+    del module.online
+    assert words(module, 1).skill == "R2 about zero"
 
 
 def test_a_blow_up_is_named(place):
@@ -401,8 +489,7 @@ def test_a_blow_up_is_named(place):
             weight.fill_(1e6)
     loader = data.train_dataloader()
     with pytest.raises(HaloclineError, match="the ocean with the network blew up"):
-        module.trainer = None
-        module._trainer = type("T", (), {"current_epoch": 0, "world_size": 1, "barebones": False})()
+        module._trainer = SimpleNamespace(current_epoch=0, global_rank=0, world_size=1, barebones=False)
         module.training_step(loader.dataset[next(iter(loader.sampler))], 0)
 
 

@@ -4,9 +4,11 @@ import hashlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,16 +20,19 @@ from coupler.engines.onnx import OnnxEngine
 from coupler.engines.selftest import self_test
 from coupler.errors import HaloclineError
 from models.data import ocean, store
-from models.rollout import log
+from models.rollout import log, loop
 from models.rollout.learner import Buffer, Learner
 from models.rollout.versions import Versions
+from models.rollout.weights import Window
+from models.settings import NamRollout
 from models.training import checkpoint, fit
+from models.training.history import Scalars
 from tests.assimilation.small import TIME
 from tests.conftest import end_session
 from tests.data.tiny import over, text
 from tests.training import synthetic
 
-WINDOW, STEPS, SPINUP, RECORDS = 86400.0, 27, 30, 70
+WINDOW, STEPS, SPINUP, RECORDS = 86400.0, 27, 30, 45
 DRAG, LACKED = 2e-8, 2e-6  # s-1 in both layers of the ocean, and what it lacks
 MODEL = {
     "namrun": {"cn_exp": "ROLL", "nn_stat": 0, "nn_write": 0},
@@ -42,7 +47,7 @@ TRAIN = {
         "cn_name": "drag", "cn_mode": "rollout_nograd", "nn_width": 8, "nn_kernels": [3, 1], "nn_batch": 8, "nn_threads": 1,
         "rn_lr": 1e-2, "rn_noise": 0.0, "rn_clip_grad": 1.0, "cn_formats": ["onnx"],
     },
-    "namrollout": {"rn_window": WINDOW, "nn_windows": 72, "nn_buffer": 60, "nn_steps": 8, "nn_swap": 4, "rn_clip": 0.0},
+    "namrollout": {"rn_window": WINDOW, "nn_windows": 40, "nn_buffer": 60, "nn_steps": 8, "nn_swap": 4, "rn_clip": 0.0},
 }  # fmt: skip
 COUPLED = {"namrun": {"ln_cpl": True}, "namcpl": {"nn_wire": 64, "rn_timeout": 60.0}}
 EXCHANGES = [
@@ -144,39 +149,99 @@ def test_versions_are_numbered_and_taken_by_the_running_ocean(learnt):
     assert all(version == (window - 1) // 4 for window, version in ran.items())
 
 
+@pytest.mark.slow
 @pytest.mark.mpi
-@pytest.mark.parametrize("broken", [pytest.param("no correction", marks=pytest.mark.slow), "no own answer"])
+@pytest.mark.parametrize("broken", ["no correction", "no own answer"])
 def test_a_broken_target_does_not_learn_it(learnt, truth, tmp_path, monkeypatch, broken):
     """Targets without the correction stay where they are; without the own answer they forget what has been learnt."""
     changes = {"namrollout": {"rn_correct": 0.0}} if broken == "no correction" else {}
     if broken == "no own answer":
-        monkeypatch.setattr(Learner, "answer", lambda self, inputs: torch.zeros(len(inputs), 1, 1, 1))
+        monkeypatch.setattr(Learner, "answer", nothing)
     lines, _ = trained(tmp_path, truth, **changes)
     with pytest.raises(AssertionError):
         assert errors(lines)[1] < 0.1 * errors(learnt[0])[0]
 
 
+def nothing(self, inputs):
+    """In place of the running network's answer."""
+    return torch.zeros(len(inputs), 1, 1, 1)
+
+
+def left(correct=1.0, swap=4):
+    """A stand-in for the ocean: each window lacks the data set's target less what the running network answers. The part of its
+    energy that is left in the last eight of 32 windows. swap: windows after which the new weights run.
+    """
+    train, parts = synthetic.switches(rn_noise=0.0, rn_lr=1e-2, nn_batch=8)
+    setup = fit.prepare(train, parts, {"data": synthetic.dataset(states=30)})
+    learner = Learner(setup, NamRollout(nn_buffer=60, rn_clip=0.0, rn_correct=correct), 32)
+    samples, sizes = setup.samples, []
+    for number in range(1, 33):
+        inputs, wanted = (part[samples.train[number % len(samples.train)]] for part in (samples.inputs, samples.target))
+        with torch.no_grad():
+            lacked = torch.where(samples.wet, wanted - learner.running(learner.padding(inputs[None]))[0], 0.0)
+        sizes.append(float(lacked.square().sum() / wanted.square().sum()))
+        state = dict(zip("uvh", (part.numpy() for part in inputs.split(2)), strict=True))
+        error = dict(zip("uv", ((WINDOW * part).numpy() for part in lacked.split(2)), strict=True))
+        learner.visit(Window(number, state, state, error, WINDOW))
+        if number % swap == 0:
+            learner.release()
+    return float(np.mean(sizes[-8:]))
+
+
+def test_what_is_lacked_goes_to_zero(monkeypatch):
+    """Not with targets that lack the running network's own answer, nor without the correction, nor with weights that never run."""
+    assert left() < 0.1
+    assert left(correct=0.0) > 0.9 and left(swap=100) > 0.9
+    monkeypatch.setattr(Learner, "answer", nothing)
+    assert left() > 0.2
+
+
+@pytest.mark.parametrize("swapped", [{"sha256": "old", "kt": 109}, {"sha256": "new", "kt": 112}, None])
+def test_weights_that_were_not_swapped_are_seen(tmp_path, swapped):
+    """Another version, a later exchange, and none at all."""
+    plan, version = SimpleNamespace(steps=STEPS), SimpleNamespace(number=1, sha256="new")
+    run, path = SimpleNamespace(ocean=tmp_path, plan=plan, version=version), tmp_path / "halocline.swap.jsonl"
+    path.write_text(json.dumps({"sha256": "new", "kt": 4 * STEPS + 1}) + "\n")
+    loop.Rollout.taken(run, 5)
+    path.write_text(json.dumps(swapped) + "\n" if swapped else "")
+    with pytest.raises(HaloclineError, match="has not taken version 1 at step 109"):
+        loop.Rollout.taken(run, 5)
+
+
 @pytest.mark.mpi
-def test_a_killed_training_goes_on_to_the_same_weights(learnt, truth, tmp_path):
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
+def test_a_training_that_was_ended_goes_on_to_the_same_weights(learnt, truth, tmp_path, number):
     """The ocean goes on from its restart, with the version that ran; the windows since then are run again."""
     cfg = configured(tmp_path / "cfg", truth)
-    code = f"import pathlib; from models.training import fit; fit.fit(pathlib.Path({str(cfg)!r}), pathlib.Path('out'))"
     process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        [sys.executable, "-m", "coupler.cli", "train", str(cfg), "--rundir", "out"], cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored in a shell's background
     )  # fmt: skip
     until = time.monotonic() + 240
     try:
-        while not any(line["window"] >= 26 for line in log.read(tmp_path / "out")):
+        while not any(line["window"] >= 14 for line in log.read(tmp_path / "out")):
             assert process.poll() is None and time.monotonic() < until
             time.sleep(0.02)
+        process.send_signal(number)
+        said = process.communicate(timeout=120)[0].decode() if number != signal.SIGKILL else ""
     finally:
         process.kill()
         end_session(process)
+    assert "Traceback" not in said
+    if number != signal.SIGKILL:
+        assert "interrupted in window" in said and "The same command goes on from the last version" in said
     fit.fit(cfg, tmp_path / "out", console=Console(file=io.StringIO()))
     lines, whole = log.read(tmp_path / "out"), learnt[0]
     starts = [line["window"] for line in lines if line["event"] == "start"]
-    assert len(starts) == 2 and starts[0] == 0 and starts[1] >= 24 and starts[1] % 4 == 0
+    assert len(starts) == 2 and starts[0] == 0 and starts[1] >= 12 and starts[1] % 4 == 0
     plain = [
         [{key: value for key, value in line.items() if key != "time"} for line in some if line["event"] != "start"]
         for some in (lines, whole)
@@ -184,6 +249,23 @@ def test_a_killed_training_goes_on_to_the_same_weights(learnt, truth, tmp_path):
     assert plain[0] == plain[1]
     again, once = (checkpoint.weights(folder / checkpoint.LAST) for folder in (tmp_path / "out", learnt[1]))
     assert all(torch.equal(again[name], once[name]) for name in once)
+    assert (tmp_path / "out" / "drag.onnx").read_bytes() == (learnt[1] / "drag.onnx").read_bytes()
+
+
+def test_tensorboard_hides_what_a_killed_training_wrote(tmp_path):
+    """Windows from the one that is run again on; without that they are there twice."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def shown(folder, first):
+        for start, value in ((1, 1.0), (first, 2.0)):
+            board = Scalars(folder, start)
+            for step in range(start, 5):
+                board(step, error=value)
+            board.close()
+        events = EventAccumulator(str(folder / "tensorboard")).Reload()
+        return [(event.step, event.value) for event in events.Scalars("error")]
+
+    assert shown(tmp_path, 3) == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
 
 
 def test_a_version_holds_the_weights_of_its_moment(tmp_path):
