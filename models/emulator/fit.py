@@ -133,11 +133,11 @@ def fit(emulator: Emulator, couples: Tensor, switches: NamEmulator, seed: int, c
 
 
 def one_step(emulator: Emulator, couples: Tensor) -> Scores:
-    """By field, over trajectories (couples, 2, calls + 1, c, ny, nx), levels averaged: rms error from one call to the next
+    """By field, over trajectories (couples, 2, calls + 1, c, ny, nx), levels averaged: rms error from one call to the next.
 
-    change      of each pair in its own rms change (1: persistence)      state   in the standard deviation of the states
-    difference  the same of differences within couples                   bias    of the mean error, in the rms change
-    """  # noqa: D415
+    change: of each pair in its own rms change (1: persistence); difference: the same of differences within couples; state: in
+    the standard deviation of the states over cells and time; bias: of the mean error, in the rms change.
+    """
     wet, before, after = emulator.wet, couples[:, :, :-1], couples[:, :, 1:]
     error = _errors(emulator, before.flatten(0, 2), after.flatten(0, 2)).unflatten(0, before.shape[:3])
     change = after - before
