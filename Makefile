@@ -43,7 +43,7 @@ ocean   = $(MAKE) -s -C fortran_stub VARIANT=$(1) TRANSPORT=mpi
 # fixtures, so they stay in one worker. WORKERS=0: one test after the other, as a debugger needs it.
 pytest  = $(V)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo test test-all lint docs bench science-closures science-bias science-online fortran setup system system-tests clean distclean
+.PHONY: help demo test test-all lint docs bench science-closures science-bias science-online science-qg fortran setup system system-tests clean distclean
 
 help: ## list the targets
 	@echo "usage: make TARGET"
@@ -107,6 +107,9 @@ science-online: fortran ## trainings of every mode, three seeds each, in the oce
 	@+$(call ocean,single)
 	@$(V)/halocline truth namelists/gyre_truth --jobs $(JOBS) --coarsen namelists/gyre_coarsen
 	@$(V)/halocline science online --jobs $(JOBS) --freeze
+
+science-qg: setup ## two-layer QG: truth, trainings, table of both regimes (ten core-minutes, estimated)
+	@$(V)/halocline qg table namelists/qg_eddy namelists/qg_jet
 
 setup: $(STAMP) ## install what is missing: Debian packages, .venv, Python packages
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from coupler.errors import HaloclineError
-from models.settings import NamTrain, load
+from models.settings import NamQg, NamTrain, load
 
 
 def train(
@@ -22,8 +22,11 @@ def train(
     """Train a network; an interrupted training goes on. `torchrun --nproc_per_node=N -m coupler.cli train CFG` for N ranks."""
     groups = load(cfg, NamTrain)  # a mistake is told at once: what follows imports torch, 7 s
     inversion = bool(groups) and groups[0].cn_mode == "eki"  # needs no torch
+    layers = bool(load(cfg, NamQg))
     try:
-        if inversion:
+        if layers:
+            from models.qg import train as qg
+        elif inversion:
             from models.eki.loop import invert
         else:
             from models.training import fit
@@ -31,7 +34,9 @@ def train(
         raise HaloclineError(
             f"`halocline train` needs {error.name}, which is not installed: `pip install halocline[train]`."
         ) from None
-    if inversion:
+    if layers:
+        qg.fit(qg.plan(cfg, rundir, seed=seed), cfg, overwrite)
+    elif inversion:
         invert(cfg, rundir, overwrite, seed=seed)
     else:
         fit.fit(cfg, rundir, overwrite, seed=seed)
