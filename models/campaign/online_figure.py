@@ -22,6 +22,7 @@ def draw(document: Mapping[str, Any], path: Path) -> Path:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import MaxNLocator
 
     designs = list(document["designs"])
     colours = {name: COLOURS[n % len(COLOURS)] for n, name in enumerate(designs)}
@@ -51,6 +52,7 @@ def draw(document: Mapping[str, Any], path: Path) -> Path:
             left.set_title(f"Under {WIND_WORDS[found['wind']]}")
             left.set_xlim(-0.5, len(designs) - 0.5)
             right.set_xlabel("offline R2 about zero, test part")
+            right.xaxis.set_major_locator(MaxNLocator(5))
             for panel in (left, right):
                 panel.grid(axis="y", color="0.92", linewidth=0.6)
                 panel.set_axisbelow(True)

@@ -10,10 +10,11 @@ import torch
 from rich.console import Console
 
 from coupler.settings import config_file
+from models.emulator.fit import FILE
 from models.families.increment import State
 from models.families.trainable import Trainable
 from models.settings import NamTrain
-from models.training import artefact, explained, scores
+from models.training import artefact, checkpoint, explained, scores
 from models.training.history import replace
 from models.training.scores import Score
 from models.training.trainer import threads
@@ -89,6 +90,10 @@ def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Consol
             found = scores.scores(called, samples)
         if setup.seasons is not None:
             facts |= setup.seasons.facts
+        if setup.emulator is not None:
+            fitted_to = checkpoint.read(folder / FILE)["scores"]
+            errors = ", ".join(f"{name} {one['change']:.3f}" for name, one in fitted_to.items())
+            facts["emulator's error"] = f"from one call to the next, persistence 1: {errors}"
         console.print(scores.table(found, units))
         document: dict[str, Any] = scores.document(found)
         if setup.seasons is not None:
