@@ -26,7 +26,7 @@ from coupler.log import close_log
 from coupler.namcouple import describe, write
 from coupler.namelist import read_groups, with_value
 from coupler.preflight import check_coupled
-from coupler.programs import REPOSITORY, executable, launcher
+from coupler.programs import REPOSITORY, executable, inherited, launcher
 from coupler.screen import watch
 from coupler.stop import STOP_FILE
 from coupler.trace import add_ocean
@@ -214,7 +214,7 @@ def run(job: Job, console: Console) -> None:
         process = subprocess.Popen(
             job.command,
             cwd=job.rundir,
-            env={**os.environ, **job.environment},
+            env={**inherited(), **job.environment},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.STDOUT,

@@ -7,6 +7,8 @@ from pathlib import Path
 from coupler.errors import HaloclineError
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+# What MPI_Init of a process that no mpirun started leaves to its children; an mpirun that finds it ends at once, without a word.
+SINGLETON = ("PMIX_", "OMPI_MCA_ess", "OMPI_MCA_orte_ess", "OMPI_MCA_orte_launch", "OMPI_MCA_pmix", "OMPI_APP_CTX")
 
 
 def executable(ocean: Path | None, named: str, beside: Path, over_oasis: bool = False) -> Path:
@@ -41,3 +43,11 @@ def on_path(name: str) -> str | None:
     """The program's path, its folder without links: Open MPI takes /bin/mpirun to live in '/' and refuses. None: not there."""
     found = shutil.which(name)
     return found and str(Path(found).parent.resolve() / name)
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment, in which mpirun can be started though the process or its parent has initialised MPI."""
+    found = dict(os.environ)
+    if found.get("OMPI_MCA_ess") != "singleton":
+        return found
+    return {name: value for name, value in found.items() if not name.startswith(SINGLETON)}

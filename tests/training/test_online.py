@@ -496,11 +496,15 @@ def test_a_blow_up_is_named(place):
 def test_a_compiled_step_needs_a_compiler(place, monkeypatch, tmp_path):
     """Without one the message says so, and what to do; no traceback of torch."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (str(tmp_path / "nothing"),))
+    import torch._inductor.config as inductor
+
     torch.compiler.reset()
     twin = ocean_of(load(place.cfg("compiled"), NamOnline)[0], True)
     try:
-        with pytest.raises(HaloclineError, match=r"(?s)cannot build the twin's step.*ln_compile = .false."):
+        with (
+            inductor.patch({"cpp.cxx": (str(tmp_path / "nothing"),)}),
+            pytest.raises(HaloclineError, match=r"(?s)cannot build the twin's step.*ln_compile = .false."),
+        ):
             twin.step(twin.rest(), 1)
     finally:
         torch.compiler.reset()

@@ -3,6 +3,8 @@
 import os
 import shlex
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -92,6 +94,18 @@ def test_campaigns_run_jobs_in_threads(cfg, tmp_path):
             pool.submit(signal.signal, signal.SIGTERM, before).result(60)
     launch.run(job, Console(quiet=True))
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("env", ["inherited()", "None"], ids=["cleaned", "as it is"])
+def test_mpirun_starts_below_a_process_that_has_initialised_mpi(env):
+    """A process below one that called MPI_Init; with the variables that it left, mpirun ends with 1 and prints nothing."""
+    run = f"subprocess.run(['mpirun', '-np', '1', 'echo', 'started'], env={env}, timeout=60)"
+    child = f"import subprocess; from coupler.programs import inherited; raise SystemExit({run}.returncode)"
+    start = f"sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)"
+    parent = f"import subprocess, sys; from mpi4py import MPI; {start}"
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == ((1, "") if env == "None" else (0, "started\n")), done.stderr
 
 
 def test_dry_run_prints_the_command(cfg, tmp_path):
