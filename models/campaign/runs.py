@@ -16,6 +16,7 @@ from rich.console import Console
 
 from coupler import launch
 from coupler.artefacts.page import contract_of
+from coupler.ending import early, read_end
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups, with_value
 from coupler.programs import REPOSITORY
@@ -207,6 +208,8 @@ def run(campaign: Campaign, row: Row, console: Console, core: int | None = None)
     ended: dict[str, Any] = {"status": "finished"}
     try:
         launch.run(job, console)
+        if row.networks and (said := early(read_end(job.rundir))):
+            raise HaloclineError(f"the run '{row.name}' in {job.rundir} is not whole, begin it again: {said[0]}")
     except HaloclineError as error:
         if not BLEW_UP.search(str(error)):
             raise

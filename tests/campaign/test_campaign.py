@@ -1,7 +1,9 @@
 """The comparison of closures on a tiny basin: what a row runs, when it runs again, how it ends, and how rows are judged."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import f90nml
 import numpy as np
@@ -79,6 +81,22 @@ def test_a_run_that_blows_up_is_a_row_with_its_day(campaign, truth):
 
 
 @pytest.mark.mpi
+def test_a_run_that_was_asked_to_end_early_is_no_row(tmp_path, monkeypatch):
+    """SIGTERM ends a run in order, with markers of both sides; a part of its years must not be scored as all of them."""
+
+    def stopped(job, console):
+        for side in ("ocean", "coupler"):
+            marker = {"ended": True, "kt": 1200, "stopped": 1200 if side == "coupler" else 0, "why": "SIGTERM"}
+            (job.rundir / f"halocline.{side}.json").write_text(json.dumps(marker))
+
+    row = matrix.Row("net every 3", "network", artefact=tmp_path / "net.onnx")
+    monkeypatch.setattr(runs, "prepared", lambda *_: SimpleNamespace(rundir=tmp_path, command=[]))
+    monkeypatch.setattr(runs.launch, "run", stopped)
+    with pytest.raises(HaloclineError, match="'net every 3' .* is not whole.*SIGTERM.* after step 1200"):
+        runs.run(runs.Campaign(tmp_path), row, Console(quiet=True))
+    assert not (tmp_path / "row.json").exists()
+
+
 def test_the_table_holds_floor_scores_and_blow_ups(campaign, truth):
     row = matrix.Row("once", "Smagorinsky", grid=TINY, edits={"namdyn_ldf.rn_cs4": "0.03"}, years=1)
     lost = {"row": "lost", "family": "Leith", "wind": "trained", "status": "blew up", "day": 7, "scores": None}
