@@ -1,6 +1,5 @@
 """The two-second calibration: each network on the largest subdomain, the reference ocean for some steps."""
 
-import os
 import shutil
 import subprocess
 import time
@@ -17,7 +16,7 @@ from coupler.engines.tiled import HostPeak
 from coupler.launch import ENVIRONMENT
 from coupler.namelist import read_groups
 from coupler.network import Network
-from coupler.programs import on_path
+from coupler.programs import inherited, on_path
 
 REFERENCE = "gyre"  # what the reference ocean calls itself in the handshake
 BUDGET = 1.0  # seconds for the networks, and again for the ocean
@@ -82,7 +81,7 @@ def time_ocean(ocean: Ocean, folder: Path, ranks: int, budget: float = BUDGET) -
     command = [on_path("mpirun") or "mpirun", "-np", str(ranks), str(ocean.program)]
     try:
         done = subprocess.run(
-            command, cwd=place, env={**os.environ, **ENVIRONMENT}, stdin=subprocess.DEVNULL, capture_output=True,
+            command, cwd=place, env={**inherited(), **ENVIRONMENT}, stdin=subprocess.DEVNULL, capture_output=True,
             text=True, timeout=30, check=False,
         )  # fmt: skip
         table = (place / "timing.output").read_text(encoding="utf-8").splitlines()

@@ -1,6 +1,6 @@
 """The namcouple of a run over OASIS: written from the namelists, or merged into one that is there."""
 
-import os
+import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +10,12 @@ from coupler.exchange import Exchange
 from coupler.handshake import Handshake, parse
 from coupler.oasis.exceptions import PyOasisException
 from coupler.oasis.namcouple import Entry, compose, merge
-from coupler.programs import on_path
+from coupler.programs import inherited, on_path
 from coupler.settings import Settings
 from coupler.wiring import wire
+
+# mpirun's own words on a rank that aborts; they come between those of the ocean.
+ABORT = re.compile(r"-+$|MPI_ABORT was|with errorcode|NOTE: invoking|You may or may not|exactly when Open MPI")
 
 
 def describe(executable: Path, folder: Path, environment: Mapping[str, str]) -> Handshake:
@@ -35,7 +38,7 @@ def ask(executable: Path, folder: Path, environment: Mapping[str, str], ranks: i
         done = subprocess.run(
             command,
             cwd=folder,
-            env={**os.environ, **environment, "HALOCLINE_DESCRIBE": "1"},
+            env={**inherited(), **environment, "HALOCLINE_DESCRIBE": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -49,7 +52,7 @@ def ask(executable: Path, folder: Path, environment: Mapping[str, str], ranks: i
     rows = done.stdout.splitlines()
     lines = [line for line in rows if line.startswith("{")]
     if done.returncode or not lines:
-        last = (done.stderr or done.stdout).strip().splitlines()
+        last = [line for line in (done.stderr or done.stdout).splitlines() if line.strip() and not ABORT.match(line)]
         raise HaloclineError(
             f"{executable.name} --describe printed no description of the ocean (exit code {done.returncode})"
             + "".join(f"\n  {line}" for line in last[:6])

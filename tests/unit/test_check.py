@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -18,6 +19,7 @@ from coupler.cli import app
 from coupler.errors import HaloclineError
 from coupler.fields import Field
 from coupler.grid import Box, Grid
+from coupler.namcouple import ask
 from coupler.record import artefact_hashes
 
 STATED = """\
@@ -212,3 +214,23 @@ def test_the_stand_in_for_the_ocean_moves_nothing(cfg):
     transport = AbsentTransport(found.bound.shake, 0, 1)
     with pytest.raises(HaloclineError, match="there is no ocean"):
         transport.send(found.bound.plans[0], 1, 0)
+
+
+def test_what_mpirun_says_of_an_abort_does_not_hide_the_ocean(tmp_path, monkeypatch):
+    """Its words come between the ocean's lines, in any order; six lines of both would lose the one with the place."""
+    rule = "-" * 74
+    said = [
+        "gyre: error: there is no switch 'nn_stet' in group &namrun.", rule,
+        "MPI_ABORT was invoked on rank 0 in communicator MPI_COMM_WORLD", "with errorcode 1.", "",
+        "NOTE: invoking MPI_ABORT causes Open MPI to kill all MPI processes.",
+        "You may or may not see output from other processes, depending on", "exactly when Open MPI kills them.", rule,
+        "   namelist_cfg line 9: nn_stet      = 27", "   namelist_ref lists every switch of the ocean.",
+    ]  # fmt: skip
+    mpirun = tmp_path / "mpirun"
+    mpirun.write_text("#!/bin/sh\ncat >&2 <<'END'\n" + "\n".join(said) + "\nEND\nexit 1\n")
+    mpirun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    with pytest.raises(HaloclineError) as caught:
+        ask(tmp_path / "gyre.exe", tmp_path, {}, 1)
+    shown = str(caught.value).splitlines()
+    assert shown[1:] == [f"  {line}" for line in (said[0], *said[-2:])]
