@@ -84,12 +84,13 @@ def draw(folder: Path, count: int) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     number = np.array([line["window"] for line in lines])
-    for key, color, label in (("error", "C0", "error at the window's end (persistence: 1)"), ("loss", "0.5", "loss")):
+    curves = (("loss", "0.5", ":", "loss"), ("error", "C0", "-", "error at the window's end (persistence: 1)"))
+    for key, color, style, label in curves:
         values = np.array([line[key] for line in lines])
         axes.plot(number, values, color=color, alpha=0.3, linewidth=0.7)
         length = max(1, min(len(values) // 10, 72))
         mean = np.convolve(values, np.ones(length) / length, "valid")
-        axes.plot(number[length - 1 :], mean, color=color, label=label)
+        axes.plot(number[length - 1 :], mean, color=color, linestyle=style, label=label)
     for turn in range(count, int(number[-1]), count):
         axes.axvline(turn + 0.5, color="0.8", linewidth=0.7)
     axes.axhline(1.0, color="0.4", linewidth=0.6, linestyle="--")
