@@ -72,7 +72,9 @@ def mode_facts(train: NamTrain, recipe: Mapping[str, Any]) -> dict[str, str]:
             "windows": f"{recipe['nn_window_min']} to {recipe['nn_window']} steps, doubled every {recipe['nn_grow']} epochs; "
             f"the network called every {recipe['nn_every']}",
             "gradient": f"cut after {cut} steps" if cut else "through the whole window",
-            "loss": "errors along the window: " + _weights(recipe, "") + (f", single states x {share:g}" if share else ""),
+            "loss": "errors along the window: "
+            + _weights(recipe, "")
+            + (f", single states x {share:g}" if share else ""),
             **({"noise on the first state of a window": f"{on_start:g} std"} if on_start else {}),
             **(offline if share else {} if on_start else {"noise": "none"}),
         }
@@ -112,7 +114,9 @@ def mode_facts(train: NamTrain, recipe: Mapping[str, Any]) -> dict[str, str]:
     cut = recipe[f"{adjoint}nn_cut"]
     gradient = f"cut after {cut} calls of the network" if cut else "through the whole window"
     share = recipe.get(f"{adjoint}rn_offline", 0.0)
-    loss = "errors at the window's end: " + _weights(recipe, adjoint) + (f", single states x {share:g}" if share else "")
+    loss = (
+        "errors at the window's end: " + _weights(recipe, adjoint) + (f", single states x {share:g}" if share else "")
+    )
     return {**way, **common, "gradient": gradient, "loss": loss, **(offline if share else {"noise": "none"})}
 
 

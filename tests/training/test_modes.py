@@ -47,7 +47,9 @@ def test_an_artefact_says_its_mode_and_nothing_of_others(mode):
 def test_what_decides_is_told():
     assert facts_of("online")["windows"] == "135 to 270 steps, doubled every 2 epochs; the network called every 3"
     assert facts_of("online")["loss"] == "errors along the window: states x 1, energy x 10"
-    assert all(facts_of(mode)["loss"].startswith("errors at the window's end: ") for mode in ("adjoint_approx", "emulator"))
+    assert all(
+        facts_of(mode)["loss"].startswith("errors at the window's end: ") for mode in ("adjoint_approx", "emulator")
+    )
     assert facts_of("rollout_nograd")["windows"].startswith("288 of 5 days, 48 versions")
     assert facts_of("rollout_nograd")["corrections"].startswith("1 x (truth - background) / window, at most 3 rms")
     assert facts_of("adjoint_approx")["adjoint"] == "identity, damped in 86400 s"
