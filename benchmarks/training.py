@@ -25,9 +25,9 @@ from rich.table import Table
 from models.data import store
 from models.settings import NamSplit, NamTrain
 from models.training import fit
-from models.training.fit import Setup
 from models.training.loader import SampleData
 from models.training.module import Fit
+from models.training.setup import Setup
 from models.training.trainer import calm, trainer_of
 
 WIDTHS = (16, 32)

@@ -35,15 +35,16 @@ class Group:
         return key if found is None else found[1]
 
     def _find(self, key: str | None) -> tuple[int, str] | None:
-        """Row within the group, from 0, and spelling of a key."""
+        """Row within the group, from 0, and spelling of a key: the last of several, which holds; of array elements the first."""
         if key is None:
             return None
+        found = None
         pattern = re.compile(rf"(?<![\w%])({re.escape(key)})\s*(\([^)]*\))?\s*=", re.IGNORECASE)
         for number, row in enumerate(self.text.splitlines()):
             hit = pattern.search(_without_comment(row))
-            if hit:
-                return number, hit[1]
-        return None
+            if hit and (found is None or not hit[2]):
+                found = number, hit[1]
+        return found
 
     def values(self) -> dict[str, Any]:
         """Keys (lower case) and values. Raises HaloclineError when the group cannot be parsed."""

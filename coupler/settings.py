@@ -49,7 +49,7 @@ Names = Annotated[list[str], BeforeValidator(lambda value: _no_empty(_as_list(va
 class NamGroup(BaseModel):
     """A namelist group: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, str_strip_whitespace=True, allow_inf_nan=False)
     _group: Group | None = PrivateAttr(default=None)
 
     def where(self, key: str | None = None) -> str:

@@ -8,7 +8,6 @@ from rich.console import Console
 from coupler import launch
 from coupler import settings as coupling
 from coupler.errors import HaloclineError
-from coupler.log import ABORT_FILE
 from coupler.programs import executable
 from models.assimilation import cycle, twin
 from models.assimilation.analysis import Insertion
@@ -41,14 +40,8 @@ def run(
         check_place(named)
     job = twin.prepare(plan, ocean_ranks, coupler_ranks, rundir, ocean, overwrite)
     path = named.resolve() if named is not None else job.rundir / "increments.zarr"
-    with ended_by_sigterm(), OceanJob(job) as running:
-        try:
-            errors = cycle.run(plan, running, method, path, _files(cfg, job, ocean), console)
-        except BaseException as error:  # a coupled ocean waits for increments that will not come
-            if not (job.rundir / ABORT_FILE).exists():
-                words = f"the experiment has ended: {error or type(error).__name__}\n"
-                (job.rundir / ABORT_FILE).write_text(words, encoding="utf-8")
-            raise
+    with ended_by_sigterm(), OceanJob(job, "experiment") as running:
+        errors = cycle.run(plan, running, method, path, _files(cfg, job, ocean), console)
     console.print(errors.table(plan.group.cn_method != "insert"))
     if isinstance(method, Interpolation):
         _observed(method.statistics, job.rundir, console)

@@ -24,6 +24,11 @@ DESIGNS = {  # folder below namelists/: in words
     "gyre_adjoint_tuned": "along the running ocean's trajectories, approximate adjoint, begun from the shipped recipe",
     "gyre_emulator_tuned": "along the running ocean's trajectories, Jacobian of an emulator, begun from the shipped recipe",
     "gyre_online_tuned": "along trajectories of the twin, begun from the shipped recipe",
+    "gyre_adjoint_states": "as gyre_adjoint_tuned, without its energy term",
+    "gyre_emulator_states": "as gyre_emulator_tuned, without its energy term",
+    "gyre_online_states": "as gyre_online_tuned, without its energy term",
+    "gyre_online_long": "as gyre_online_states, windows of 10 and 20 days",
+    "gyre_online_long_energy": "as gyre_online_tuned, windows of 10 and 20 days",
 }
 NAMELISTS = tuple(runs.NAMELISTS / name for name in DESIGNS)
 FREE = {

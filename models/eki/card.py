@@ -25,14 +25,14 @@ from models.evaluation.climate import Climate
 from models.evaluation.scores import COLUMNS, scores
 from models.settings import NamEki, NamEval, NamTrain, load
 
-NEAR = 1.5  # misfit that a run should come to; a perfect model has 1
+NEAR, SMALL = 1.5, 0.5  # misfits that the best run should lie between; a perfect model has 1
 FITTED, SCORES, CLIMATE = "fitted", "scores.json", "climate.npz"
 SHOWN = (*JUDGED, "tail")
 Scores = dict[str, Any]
 
 
 def check(eki: NamEki) -> None:
-    """HaloclineError for a table of conventional closures that is not there, before anything runs."""
+    """HaloclineError for a table of conventional closures or a truth that cannot be compared with, before anything runs."""
     if eki.cn_conventional:
         _conventional(eki)
         if not eki.rn_judge:
@@ -43,6 +43,28 @@ def check(eki: NamEki) -> None:
     missing = [name for name in eki.cn_test if not Path(name).exists()]
     if missing:
         raise HaloclineError(f"there is no {missing[0]}.\n  {eki.where('cn_test')}.")
+    files = [Path(name) for name in eki.cn_test if Path(name).is_file()]
+    try:
+        climates = [Climate.load(path) for path in files]
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {eki.where('cn_test')}.") from None
+    if climates and len(eki.cn_test) == 1:
+        raise HaloclineError(
+            f"cn_test names one climate, {files[0]}, from which no sampling error can be taken.\n  {eki.where('cn_test')}. "
+            "Name a second one, or a data set."
+        )
+
+
+def skipped(cfg: Path, eki: NamEki) -> float:
+    """rn_skip of CFG [days]. HaloclineError when it leaves nothing of the run that is judged."""
+    evaluated = (load(cfg, NamEval) or [NamEval()])[0]
+    if evaluated.rn_skip >= eki.rn_judge:
+        raise HaloclineError(
+            f"rn_skip = {evaluated.rn_skip:g} days leave nothing of a run of rn_judge = {eki.rn_judge:g} days.\n"
+            f"  {eki.where('rn_judge')}; {evaluated.where('rn_skip')}. Set rn_judge to 7560 for 20 years after one that is "
+            "dropped."
+        )
+    return evaluated.rn_skip
 
 
 def leave(cfg: Path, train: NamTrain, ensemble: Ensemble, iterations: Sequence[Iteration], console: Console) -> None:
@@ -53,7 +75,7 @@ def leave(cfg: Path, train: NamTrain, ensemble: Ensemble, iterations: Sequence[I
     namelist(Path(eki.cn_ocean), folder / FITTED, fortran(ensemble.parameters, found))
     document = None
     if eki.rn_judge:
-        skip = (load(cfg, NamEval) or [NamEval()])[0].rn_skip
+        skip = skipped(cfg, eki)
         document = _judged(ensemble, found, skip)
         replace(folder / SCORES, json.dumps(document, indent=1).encode())
     warnings = doubts(iterations, eki.rn_error)
@@ -81,6 +103,12 @@ def doubts(iterations: Sequence[Iteration], error: float) -> list[str]:
             f"no run came nearer to the truth than a misfit of {least:.3g}, where a perfect model has 1: rn_error = {error:g} is "
             "too small for what this ocean can reach, and the spread of the last ensemble too narrow. Set it to "
             f"{error * least**0.5:.2g} or so."
+        )
+    if least < SMALL and error > 1.0:
+        found.append(
+            f"the least misfit is {least:.3g}, where a perfect model has 1: rn_error = {error:g} is larger than this ocean asks "
+            "for; the truth counts for little, and the values stay near the prior. Set it to "
+            f"{max(1.0, error * least**0.5):.2g} or so."
         )
     if means[-1] > 1.1 * min(means):
         best = means.index(min(means))

@@ -1,18 +1,24 @@
-"""What an inversion says: a row for each member, a line for each iteration, and a picture of both."""
+"""What an inversion says: a row for each member, a line for each iteration, a picture of both; numbers for TensorBoard."""
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
 
+from coupler.errors import HaloclineError
 from models.eki.files import replace
 from models.eki.observed import Observation
 from models.eki.parameters import Parameter, values
+from models.settings import NamTrain
+
+if TYPE_CHECKING:
+    from models.training.history import Scalars
 
 HISTORY, PICTURE = "history.csv", "eki.png"
 WHOLE = 1.0 - 1e-9  # sum of steps at which the posterior is reached
@@ -97,6 +103,46 @@ def write(folder: Path, iterations: Sequence[Iteration], observation: Observatio
                 ]
             )  # fmt: skip
     replace(folder / HISTORY, text.getvalue().encode())
+
+
+@contextmanager
+def board(folder: Path, train: NamTrain) -> "Iterator[Scalars | None]":
+    """TensorBoard of the run folder with cn_log = 'tensorboard', else None.
+
+    It begins with iteration 0: a call that goes on shows again what an earlier one has shown, which is hidden. HaloclineError
+    where torch or tensorboard are not installed.
+    """
+    if train.cn_log != "tensorboard":
+        yield None
+        return
+    try:
+        from models.training.history import Scalars  # torch, seconds to import: only where it is asked for
+
+        scalars = Scalars(folder, 0)
+    except ImportError as error:
+        raise HaloclineError(
+            f"cn_log = 'tensorboard' needs {error.name or error}, which is not installed.\n  {train.where('cn_log')}. `pip install "
+            f"halocline[train]`, or set it to 'csv': {HISTORY} and {PICTURE} are written in any case."
+        ) from None
+    try:
+        yield scalars
+    finally:
+        scalars.close()
+
+
+def summary(iteration: Iteration, parameters: Sequence[Parameter], observation: Observation) -> dict[str, float]:
+    """What TensorBoard shows of an iteration in which a member came through: means over members, see `Iteration`."""
+    good = iteration.misfit[iteration.alive]
+    middle = values(parameters, iteration.x.mean(0))
+    return {
+        "misfit/mean": float(good.mean()),
+        "misfit/least": float(good.min()),
+        "members/came_through": float(len(good)),
+        "step/length": iteration.step,
+        "step/sum": iteration.done + iteration.step,
+        **{f"switch/{one.switch}": value for one, value in zip(parameters, middle, strict=True)},
+        **{f"distance/{name}": value for name, value in iteration.parts(observation).items()},
+    }
 
 
 def draw(folder: Path, iterations: Sequence[Iteration], parameters: Sequence[Parameter]) -> None:

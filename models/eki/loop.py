@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -26,6 +26,10 @@ from models.eki.parameters import Parameter, prior, values
 from models.eki.update import misfit, step, with_survivors
 from models.ended import ended_by_sigterm
 from models.settings import GROUPS, NamEki, NamTrain, load
+from models.training.folder import run_folder
+
+if TYPE_CHECKING:
+    from models.training.history import Scalars
 
 CHECKPOINT = "eki.json"
 FREE = ("nn_jobs", "cn_exe", "rn_judge", "cn_test", "cn_conventional")  # may change when an inversion goes on
@@ -55,8 +59,10 @@ def invert(
         )
     parameters, seen = prior(eki), observation(eki)
     card.check(eki)
+    if eki.rn_judge:
+        card.skipped(cfg, eki)
     starts(eki, np.random.default_rng(0))  # a restart that is not there is told before anything is written
-    folder = _folder(cfg, rundir, overwrite)
+    folder = run_folder(cfg, rundir, overwrite, f"an inversion (no {CHECKPOINT})", CHECKPOINT, "nameki")
     recipe = _recipe(train, eki)
     kept = _checkpoint(folder, recipe)
     replace(folder / "namelist_cfg", config_file(cfg).read_bytes())
@@ -67,8 +73,8 @@ def invert(
         highlight=False,
         soft_wrap=True,
     )
-    with ended_by_sigterm():
-        iterations = _iterate(ensemble, train.nn_seed, recipe, kept, console)
+    with ended_by_sigterm(), log.board(folder, train) as shown:
+        iterations = _iterate(ensemble, train.nn_seed, recipe, kept, shown, console)
         card.leave(cfg, train, ensemble, iterations, console)
     for name in ("runs", "starts"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -92,9 +98,17 @@ def _settings(cfg: Path) -> tuple[NamTrain, NamEki]:
 
 
 def _iterate(
-    ensemble: Ensemble, seed: int, recipe: dict[str, Any], kept: list[np.ndarray], console: Console
+    ensemble: Ensemble,
+    seed: int,
+    recipe: dict[str, Any],
+    kept: list[np.ndarray],
+    shown: "Scalars | None",
+    console: Console,
 ) -> list[Iteration]:
-    """Every ensemble with its results. kept: members (members, p) of the iterations that an earlier call has come to."""
+    """Every ensemble with its results. kept: members (members, p) of the iterations that an earlier call has come to.
+
+    shown: TensorBoard, of `log.board`.
+    """
     eki, seen, parameters = ensemble.eki, ensemble.observation, ensemble.parameters
     shutil.rmtree(ensemble.folder / "runs", ignore_errors=True)  # of a call that was killed
     y = seen.whitened(seen.mean)
@@ -119,6 +133,8 @@ def _iterate(
         if alive.any():
             log.say(found[-1], parameters, eki.nn_iterations, console)
             log.draw(ensemble.folder, found, parameters)
+            if shown is not None:
+                shown(number, **log.summary(found[-1], parameters, seen))
         if last:
             break
         rng = np.random.default_rng([seed, number, UPDATE])
@@ -181,28 +197,3 @@ def _recipe(train: NamTrain, eki: NamEki) -> dict[str, Any]:
         "restart": store.sha256(Path(eki.cn_restart)) if Path(eki.cn_restart).is_file() else "",
         "truth": digest.hexdigest(),
     }
-
-
-def _folder(cfg: Path, rundir: Path | None, overwrite: bool) -> Path:
-    namelist = config_file(cfg)
-    folder = (rundir or Path("runs") / namelist.resolve().parent.name).resolve()
-    if folder == namelist.resolve().parent:
-        raise HaloclineError(f"the run folder {folder} is the configuration itself. Give another one with --rundir.")
-    if folder.exists() and any(folder.iterdir()):
-        if not _begun(folder):
-            raise HaloclineError(
-                f"{folder} is no folder of an inversion (no {CHECKPOINT}): what is there would be lost. Give another one with "
-                "--rundir."
-            )
-        if overwrite:
-            shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _begun(folder: Path) -> bool:
-    """An inversion has begun here, perhaps killed before its first checkpoint."""
-    path = folder / "namelist_cfg"
-    return (folder / CHECKPOINT).exists() or (
-        path.is_file() and any(group.name == "nameki" for group in read_groups(path))
-    )

@@ -1,6 +1,7 @@
 """Runs of the ocean: one for each member of the ensemble, reduced to its statistics, kept so that it is run once."""
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -70,7 +71,12 @@ class Ensemble:
 
     @classmethod
     def of(cls, eki: NamEki, parameters: Sequence[Parameter], observation: Observation, folder: Path) -> "Ensemble":
-        """Check the ocean's time step against the truth. HaloclineError where its states cannot be written that often."""
+        """HaloclineError where the ocean's states cannot be written as often as the truth's, or its executable is not there."""
+        if eki.cn_exe and not (Path(eki.cn_exe).is_file() and os.access(eki.cn_exe, os.X_OK)):
+            raise HaloclineError(
+                f"cn_exe = '{eki.cn_exe}' is not an executable.\n  {eki.where('cn_exe')}. Paths count from the folder in which the "
+                "command runs."
+            )
         switches = read_switches(Path(eki.cn_ocean))
         steps = observation.every / switches.step
         if abs(steps - round(steps)) > 1e-6 * steps or steps < 1:

@@ -11,7 +11,10 @@ from coupler.errors import HaloclineError
 from coupler.namelist import read_groups
 from coupler.settings import NamNet, config_file
 from models.data.ocean import read_switches
-from models.settings import NamEki
+from models.settings import GROUPS, NamEki
+
+FIXED = ("namdom.rn_dt",)  # the lengths of runs are counted in it
+FARTHEST, LARGEST = 5.0, 1e30  # standard deviations that a member may lie out; Fortran's single precision ends at 3e38
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,13 @@ def prior(eki: NamEki) -> list[Parameter]:
             f"cn_mode = 'eki' needs switches to fit: cn_parameters is empty.\n  {eki.where('cn_parameters')}. "
             "Name some, 'namdyn_ldf.rn_cs4' for example."
         )
-    if len(set(eki.cn_parameters)) < count:
+    namelist = config_file(Path(eki.cn_ocean))
+    if not namelist.is_file():
+        raise HaloclineError(
+            f"cn_ocean = '{eki.cn_ocean}' is not a configuration: there is no {namelist}.\n  {eki.where('cn_ocean')}. Paths count "
+            "from the folder in which the command runs."
+        )
+    if len({name if ":" in name else name.lower() for name in eki.cn_parameters}) < count:
         raise HaloclineError(f"cn_parameters names a switch twice.\n  {eki.where('cn_parameters')}.")
     first = _each(eki, "rn_first", count, one_for_all=False)
     spread, transforms = _each(eki, "rn_spread", count), _each(eki, "cn_transform", count)
@@ -65,6 +74,11 @@ def prior(eki: NamEki) -> list[Parameter]:
         if not (np.isfinite(width) and width > 0):
             raise HaloclineError(
                 f"rn_spread of {switch} is {width:g}; it must be above 0.\n  {eki.where('rn_spread')}."
+            )
+        if transform == "log" and np.log(value) + FARTHEST * width > np.log(LARGEST):
+            raise HaloclineError(
+                f"rn_spread of {switch} is {width:g}, of ln(value): a member may get {value:g} times e^{FARTHEST * width:g}.\n"
+                f"  {eki.where('rn_spread')}. 0.7 is a factor of 2 either way."
             )
         found.append(Parameter(switch, transform, float(np.log(value)) if transform == "log" else value, width))
     if eki.nn_members < 2 * (count + 1):
@@ -115,6 +129,7 @@ def _check_switch(eki: NamEki, switch: str) -> None:
             for one, value in entries.items()
             if type(value) is float
         ]
+        known = [one for one in known if one.partition(".")[0] not in GROUPS and one not in FIXED]
         real = switch.lower() in known
         known = [one for one in known if one.startswith(f"{group}.")] or sorted({one.split(".")[0] for one in known})
     if not real:

@@ -91,6 +91,10 @@ def emulated(
     None: it has one. HaloclineError for an ocean that dies and a fit that diverges.
     """
     assert plan.calls is not None  # of modes that learn along trajectories
+    if not switches.nn_kernels or any(kernel < 1 or kernel % 2 == 0 for kernel in switches.nn_kernels):
+        raise HaloclineError(
+            f"nn_kernels = {switches.nn_kernels}: kernels must be odd and positive.\n  {switches.where('nn_kernels')}. Use 3 or 5."
+        )
     recorded = record(plan, samples, switches, seed, folder, console)
     emulator = Emulator(samples, switches, plan.calls.seconds, seed)
     path, recipe = folder / FILE, {**switches.model_dump(), "seed": seed, "data": samples.digest}
@@ -210,7 +214,7 @@ def _step(emulator: Emulator, optimizer: torch.optim.Optimizer, loss: Tensor, sw
     """HaloclineError when the loss is no number."""
     if not torch.isfinite(loss):
         raise HaloclineError(
-            f"the emulator's loss is {float(loss)} {when}: its fit diverged.\n  {switches.where('rn_lr')}. Lower rn_lr in "
+            f"the emulator's loss is {float(loss.detach())} {when}: its fit diverged.\n  {switches.where('rn_lr')}. Lower rn_lr in "
             "&namemulator."
         )
     optimizer.zero_grad()

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from coupler import launch
 from coupler.errors import HaloclineError
-from coupler.log import ABORT_FILE
 from models.assimilation.analysis import wet
 from models.assimilation.job import OceanJob
 from models.data.background import State, background_file, increments_file, read_background, write_increments
@@ -63,31 +62,26 @@ def record(plan: Plan, samples: Samples, switches: NamEmulator, seed: int, folde
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found, before = [], 0.0
     with (
-        OceanJob(job) as running,
+        OceanJob(job, "training") as running,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("windows without closure", total=windows)
-        try:
-            for window in range(windows + 1):  # the first one, from the start without noise, is not used
-                kt = (window + 1) * plan.steps
-                path, recording = background_file(rundir, kt), record_file(rundir, window * plan.steps + 1)
-                running.wait_for(path)
-                background = read_background(path)
-                state = wet(masks, background.fields)
-                if window:
-                    found.append(trajectory(recording, plan.calls, samples, state))
-                if window < windows:
-                    wanted = begin(plan, switches, samples, std, seed, window)
-                    put = {name: value - state[name] for name, value in wanted.items()}
-                    write_increments(increments_file(rundir, kt), put, before or background.date, background.date)
-                before = background.date
-                for done in (path, recording, increments_file(rundir, kt - plan.steps)):
-                    done.unlink(missing_ok=True)
-                bar.update(task, completed=window)
-        except BaseException as error:  # the ocean waits for increments that will not come
-            if not (rundir / ABORT_FILE).exists():
-                (rundir / ABORT_FILE).write_text(f"the training has ended: {error or type(error).__name__}\n", "utf-8")
-            raise
+        for window in range(windows + 1):  # the first one, from the start without noise, is not used
+            kt = (window + 1) * plan.steps
+            path, recording = background_file(rundir, kt), record_file(rundir, window * plan.steps + 1)
+            running.wait_for(path)
+            background = read_background(path)
+            state = wet(masks, background.fields)
+            if window:
+                found.append(trajectory(recording, plan.calls, samples, state))
+            if window < windows:
+                wanted = begin(plan, switches, samples, std, seed, window)
+                put = {name: value - state[name] for name, value in wanted.items()}
+                write_increments(increments_file(rundir, kt), put, before or background.date, background.date)
+            before = background.date
+            for done in (path, recording, increments_file(rundir, kt - plan.steps)):
+                done.unlink(missing_ok=True)
+            bar.update(task, completed=window)
         running.finish()
     shutil.rmtree(rundir, ignore_errors=True)
     return Recorded.of(torch.stack(found).unflatten(0, (-1, 2)))

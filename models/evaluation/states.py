@@ -125,7 +125,7 @@ def _folder_states(path: Path) -> States:
     ended = ""
     with _open(files[0]) as dataset:
         year = _year(dataset)
-    abort = path / "halocline.abort"
+    abort = path / ABORT_FILE
     if abort.is_file():
         lines = abort.read_text(encoding="utf-8", errors="replace").splitlines()
         ended = " ".join(line.strip() for line in lines[:2]) or "stopped"

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from coupler.errors import HaloclineError
 from models.qg import truth as truths
 from models.qg.climate import Climate, climate, distances, free_run
 from models.qg.coarse import residual
@@ -34,7 +35,8 @@ class Truth:
 
 
 def truth_of(records: Records, group: NamQg) -> Truth:
-    """From the test members, each in the first or in the second half."""
+    """From the test members, each in the first or in the second half. HaloclineError where no rollout or free run fits in."""
+    _check(records, group)
     model = truths.coarse_model(group)
     states = records.q[records.test, ::KEEP]
     middle = len(states) // 2
@@ -42,11 +44,32 @@ def truth_of(records: Records, group: NamQg) -> Truth:
     return Truth(records, group, model, climate(model, states.flatten(0, 1)), distances(*halves))
 
 
+def _check(records: Records, group: NamQg) -> None:
+    """HaloclineError for rollouts that are longer than the truth, and for free runs that are left out whole."""
+    room = records.q.shape[1] - 2
+    if group.nn_rollout > room:
+        raise HaloclineError(
+            f"nn_rollout = {group.nn_rollout} steps, a member of the truth has room for {room}.\n  {group.where('nn_rollout')}. "
+            "Shorten it, or make a longer truth (rn_days)."
+        )
+    steps, drop = _free(group)
+    if steps // KEEP * KEEP <= drop:
+        raise HaloclineError(
+            f"rn_drop = {group.rn_drop:g} days leave no state of free runs of rn_climate = {group.rn_climate:g} days, of which "
+            f"each {KEEP}th step is kept.\n  {group.where('rn_drop')}. Lengthen rn_climate, or leave out less."
+        )
+
+
+def _free(group: NamQg) -> tuple[int, int]:
+    """Steps of a free run, and how many of them are left out."""
+    return round(group.rn_climate * truths.DAY / group.rn_dt), round(group.rn_drop * truths.DAY / group.rn_dt)
+
+
 def score(truth: Truth, closure: Closure | None) -> dict[str, Any]:
     """All scores of one closure, None: the coarse model alone."""
     group = truth.group
     found = {"residual_r2": _residual(truth, closure), **_rollout(truth, closure)}
-    steps, drop = (round(days * truths.DAY / group.rn_dt) for days in (group.rn_climate, group.rn_drop))
+    steps, drop = _free(group)
     starts = truth.records.window(evenly(truth.records, truth.records.test, group.nn_climate, 1), 0)[:, 0]
     run = free_run(truth.model, starts, steps, drop, KEEP, truth.limit, closure)
     found |= {"free_steps": run.steps, "lasted": run.lasted}

@@ -1,6 +1,5 @@
 """The fit in the two-layer model, to single states or along trajectories, with the full or an approximate adjoint."""
 
-import math
 from typing import Any
 
 import lightning
@@ -13,6 +12,7 @@ from models.qg.diagnostics import Diagnostics
 from models.qg.model import Closure, Model
 from models.qg.network import Network
 from models.settings import NamOnline, NamTrain
+from models.training.optimizer import adamw
 from models.training.windows import Window
 
 FLOOR = 1e-6  # of a spectrum's mean: logarithms stay finite
@@ -146,10 +146,7 @@ class TrajectoryFit(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW, and the rate rn_lr (1 + cos(pi step / steps)) / 2."""
-        train, steps = self.switches, self.steps
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=train.rn_lr, weight_decay=train.rn_decay)
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        return adamw(self.network, self.switches, self.steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The recipe goes with the weights."""

@@ -44,15 +44,15 @@ def settings(cfg: Path) -> NamQg:
             raise HaloclineError(f"{name} = {getattr(group, name)} is odd.\n  {group.where(name)}. Set an even number.")
     if group.nn_coarse >= group.nn_fine:
         raise HaloclineError(
-            f"nn_coarse = {group.nn_coarse} is not below nn_fine = {group.nn_fine}.\n  {group.where('nn_coarse')}."
+            f"nn_coarse = {group.nn_coarse} is not below nn_fine = {group.nn_fine}.\n  {group.where('nn_coarse')}. Lower it."
         )
     if not substeps(group.rn_dt, group.rn_dt_fine):
         raise HaloclineError(
-            f"rn_dt = {group.rn_dt:g} s is no multiple of rn_dt_fine = {group.rn_dt_fine:g} s.\n  {group.where('rn_dt')}."
+            f"rn_dt = {group.rn_dt:g} s is no multiple of rn_dt_fine = {group.rn_dt_fine:g} s.\n  {group.where('rn_dt')}. Set one."
         )
     if group.rn_days * DAY < 2 * group.rn_dt:
         raise HaloclineError(
-            f"rn_days = {group.rn_days:g} holds no two coarse steps of {group.rn_dt:g} s.\n  {group.where('rn_days')}."
+            f"rn_days = {group.rn_days:g} holds no two coarse steps of {group.rn_dt:g} s.\n  {group.where('rn_days')}. Lengthen it."
         )
     return group
 
@@ -84,7 +84,8 @@ def member(group: NamQg, number: int) -> np.ndarray:
             q = fine.after(q, every)
     if not torch.isfinite(records).all():
         raise HaloclineError(
-            f"the fine model blew up in member {number + 1}.\n  {group.where('rn_dt_fine')}. Shorten it."
+            f"the fine model blew up in member {number + 1}.\n  {group.where('rn_dt_fine')}. Shorten it, or look at the flow's own "
+            "numbers (rn_beta, rn_delta, rn_rd, rn_u1, rn_u2, rn_length)."
         )
     return records.numpy()
 

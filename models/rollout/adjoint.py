@@ -18,7 +18,7 @@ from models.training.anchor import SAMPLES, Anchor
 from models.training.trajectory_loss import TrajectoryLoss
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 MODES = ("adjoint_approx", "emulator")
 FIELDS = ("u", "v", "h")  # what the loss compares

@@ -14,7 +14,7 @@ from models.training.loader import NOISE, ORDER, VIEW, Batch
 from models.training.perturb import generator
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 
 @dataclass
@@ -83,8 +83,8 @@ class Learner(Weights):
             loss = self.setup.views[batch.view](self.network, batch).mean()
             if not torch.isfinite(loss):
                 raise HaloclineError(
-                    f"the loss is {float(loss)} in window {window}: the training diverged.\n  {train.where('rn_lr')}. Lower "
-                    "rn_lr, set rn_clip_grad = 1, or rn_clip in &namrollout."
+                    f"the loss is {float(loss.detach())} in window {window}: the training diverged.\n  {train.where('rn_lr')}. "
+                    "Lower rn_lr, set rn_clip_grad = 1, or rn_clip in &namrollout."
                 )
             self.step(loss)
             losses += float(loss.detach())

@@ -76,6 +76,7 @@ def draw(folder: Path, count: int) -> None:
     """Error and loss over windows, with a running mean; count: windows of a pass over the truth."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     lines = [line for line in read(folder) if line["event"] == "window"]
     if not lines:
@@ -91,12 +92,14 @@ def draw(folder: Path, count: int) -> None:
         length = max(1, min(len(values) // 10, 72))
         mean = np.convolve(values, np.ones(length) / length, "valid")
         axes.plot(number[length - 1 :], mean, color=color, linestyle=style, label=label)
-    for turn in range(count, int(number[-1]), count):
+    turns = range(count, int(number[-1]), count)
+    for turn in turns:
         axes.axvline(turn + 0.5, color="0.8", linewidth=0.7)
     axes.axhline(1.0, color="0.4", linewidth=0.6, linestyle="--")
-    axes.set(xlabel="window (grey line: the truth begins again)")
+    axes.set(xlabel="window (grey upright line: the truth begins again)" if turns else "window")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     logarithmic(axes)
-    axes.legend(fontsize="small")
+    figure.legend(loc="outside upper center", ncols=2, fontsize="small")
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=150)
     replace(folder / PICTURE, picture.getvalue())

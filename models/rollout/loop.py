@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from coupler.errors import HaloclineError
-from coupler.log import ABORT_FILE
 from coupler.restart import restart_name
 from coupler.swap import LOG as SWAPS
 from coupler.swap import request
@@ -38,7 +37,7 @@ from models.training import artefact, checkpoint
 from models.training.trainer import threads
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 OCEAN = "ocean"  # folder of the ocean's run
 RESTART = "ocean_restart_{:05d}.nc"  # the ocean's restart that belongs to a checkpoint, by window
@@ -187,19 +186,21 @@ def train(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Console
             highlight=False,
             soft_wrap=True,
         )
-        with OceanJob(job) as running:
-            try:
+        try:
+            with OceanJob(job, "training") as running:
                 _windows(run, running, console)
-            except BaseException as error:  # the ocean waits for increments that will not come
-                words = f"the training has ended: {error or type(error).__name__}\n"
-                if not (run.ocean / ABORT_FILE).exists():
-                    (run.ocean / ABORT_FILE).write_text(words, encoding="utf-8")
-                if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                    raise HaloclineError(
-                        f"interrupted in window {run.window + 1}. The same command goes on from the last version, in {folder}."
-                    ) from None
+                running.finish()
+        except HaloclineError as error:
+            if not last.exists():
                 raise
-            running.finish()
+            raise HaloclineError(
+                f"{error}\n  The same command goes on from the last version, in {folder}. If that is what blew up: lower rn_lr, "
+                "and begin anew with --overwrite."
+            ) from None
+        except (KeyboardInterrupt, SystemExit):
+            at = min(run.window + 1, rollout.nn_windows)
+            onward = "goes on from the last version" if last.exists() else "begins again"
+            raise HaloclineError(f"interrupted in window {at}. The same command {onward}, in {folder}.") from None
         log.close()
     draw(folder, plan.count)
 

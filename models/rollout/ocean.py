@@ -21,13 +21,15 @@ from models.data import climatology
 from models.data.ocean import Switches, read_switches
 from models.rollout.trajectory import RECORD, Calls, calls
 from models.rollout.versions import Version
-from models.settings import NamRollout
+from models.settings import NamRollout, NamTrain
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 WAIT = 600.0  # longest wait of the ocean for the end of a window's training [s]
 DAY = 86400.0
+EPOCHS = ("nn_epochs", "nn_patience")
+LAST_STEP = 2**31 - 1  # of the ocean's default integer
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,19 @@ def plan(rollout: NamRollout, setup: "Setup") -> Plan:
             f"cn_fields holds '{', '.join(unknown)}'. Allowed: 'u', 'v', 'h', 't', at least one.\n"
             f"  {rollout.where('cn_fields')}."
         )
+    _files(rollout)
+    _obeyed(setup.train)
     switches = read_switches(Path(rollout.cn_ocean))
     steps = rollout.rn_window / switches.step
     if abs(steps - round(steps)) > 1e-9 * steps or round(steps) < 1:
         raise HaloclineError(
             f"a window of {rollout.rn_window:g} s is {steps:g} steps of {switches.step:g} s; it must be a whole number.\n"
             f"  {rollout.where('rn_window')}. Set it to {max(round(steps), 1) * switches.step:g}."
+        )
+    if rollout.nn_windows * round(steps) > LAST_STEP:
+        raise HaloclineError(
+            f"{rollout.nn_windows} windows of {round(steps)} steps are {rollout.nn_windows * round(steps)} steps; the ocean counts "
+            f"to {LAST_STEP}.\n  {rollout.where('nn_windows')}. Take {LAST_STEP // round(steps)} or fewer."
         )
     settings = coupling.load(Path(rollout.cn_ocean))
     network = _network(rollout, settings)
@@ -116,6 +125,37 @@ def plan(rollout: NamRollout, setup: "Setup") -> Plan:
         )
         found = calls(settings, network, inputs, outputs, rollout.rn_window, switches.step)
     return Plan(rollout, switches, truth, network, first, count, round(steps), found)
+
+
+def _files(rollout: NamRollout) -> None:
+    """HaloclineError for an ocean, an executable or a restart that is not there."""
+    namelist = coupling.config_file(Path(rollout.cn_ocean))
+    executable = os.access(rollout.cn_exe, os.X_OK) and Path(rollout.cn_exe).is_file()
+    for key, what, good in (
+        ("cn_ocean", f"a configuration: there is no {namelist}", namelist.is_file()),
+        ("cn_exe", "an executable", executable or not rollout.cn_exe),
+        ("cn_restart", "a restart file", Path(rollout.cn_restart).is_file() or not rollout.cn_restart),
+    ):
+        if not good:
+            raise HaloclineError(
+                f"{key} = '{getattr(rollout, key)}' is not {what}.\n  {rollout.where(key)}. Paths count from the folder in which "
+                "the command runs."
+            )
+
+
+def _obeyed(train: NamTrain) -> None:
+    """HaloclineError for a device that is not used, and for epochs, where windows are counted."""
+    if train.cn_device != "cpu":
+        raise HaloclineError(
+            f"cn_device = '{train.cn_device}', but cn_mode = '{train.cn_mode}' trains on the CPU, beside the ocean.\n"
+            f"  {train.where('cn_device')}. Leave it out; the device is never changed silently."
+        )
+    for name in EPOCHS:
+        if name in train.model_fields_set and getattr(train, name):
+            raise HaloclineError(
+                f"{name} = {getattr(train, name)} is a switch of another cn_mode; cn_mode = '{train.cn_mode}' counts windows.\n"
+                f"  {train.where(name)}. Leave it out; nn_windows in &namrollout is the length."
+            )
 
 
 def _network(rollout: NamRollout, settings: coupling.Settings) -> str:

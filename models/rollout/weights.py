@@ -15,7 +15,7 @@ from coupler.errors import HaloclineError
 from models.data.background import State
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 
 @dataclass(frozen=True)

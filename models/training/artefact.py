@@ -120,12 +120,23 @@ def mode_facts(train: NamTrain, recipe: Mapping[str, Any]) -> dict[str, str]:
     return {**way, **common, "gradient": gradient, "loss": loss, **(offline if share else {"noise": "none"})}
 
 
+def place(train: NamTrain, folder: Path) -> Path:
+    """The folder of the artefact, made: cn_out, or the run's `folder`. HaloclineError where it cannot be made."""
+    out = Path(train.cn_out) if train.cn_out else folder
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HaloclineError(
+            f"cannot make {out}: {error.strerror}.\n  {train.where('cn_out')}. Name a folder that can be written, or leave it out."
+        ) from None
+    return out
+
+
 def write(network: Trainable, train: NamTrain, numbers: Statistics, facts: dict[str, str], out: Path) -> list[Path]:
     """NAME.onnx, NAME.pt2, NAME.nc in `out`; radius and decomposition measured, each loaded and self-tested.
 
     HaloclineError where the measurement contradicts the contract; no file then appears.
     """
-    out.mkdir(parents=True, exist_ok=True)
     formats = [name for name in train.cn_formats if name != "mom6"]
     files = []
     with tempfile.TemporaryDirectory(dir=out, prefix=".export") as folder:

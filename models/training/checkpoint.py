@@ -53,5 +53,5 @@ def check_recipe(path: Path, recipe: Mapping[str, Any]) -> None:
         lines = "\n".join(f"  {key}: {found.get(key)!r} there, {recipe[key]!r} now" for key in differ)
         raise HaloclineError(
             f"{path} belongs to another training:\n{lines}\n"
-            "  Give another folder with --rundir, or add --overwrite to begin anew."
+            "  Give another folder (--rundir, or --out of `halocline qg`), or add --overwrite to begin anew."
         )

@@ -1,6 +1,5 @@
 """The fit of one network: what Lightning calls at each step."""
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from models.settings import NamTrain
 from models.training.augment import Turn
 from models.training.loader import Batch
 from models.training.losses import Loss
+from models.training.optimizer import adamw
 from models.training.padding import Padding
 
 
@@ -106,11 +106,8 @@ class Fit(lightning.LightningModule):
         self.log_dict({name: value.float() for name, value in values.items()}, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, and the rate rn_lr (1 + cos(pi step / steps)) / 2."""
-        train, steps = self.switches, self.steps
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=train.rn_lr, weight_decay=train.rn_decay)
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        """AdamW under a cosine, see `adamw`."""
+        return adamw(self.network, self.switches, self.steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The recipe goes with the weights."""

@@ -1,6 +1,5 @@
 """The fit along trajectories: the twin steps on from a true state with the network in it, its states are compared with truth."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from coupler.errors import HaloclineError
 from models.data.ocean import read_switches
 from models.settings import NamOnline, NamTrain
 from models.training.anchor import Anchor
+from models.training.optimizer import adamw
 from models.training.trajectory_loss import TrajectoryLoss
 from models.training.windows import FIELDS, Window
 from models.twin.closure import NetworkClosure
@@ -70,7 +70,10 @@ def ocean_of(online: NamOnline, compiled: bool, device: torch.device | str = "cp
             f"cn_mode = 'online' needs an ocean to step: cn_ocean is empty.\n  {online.where('cn_ocean')}. "
             "Name the configuration that the network will run in, namelists/gyre_closure for example."
         )
-    switches = read_switches(Path(online.cn_ocean))
+    try:
+        switches = read_switches(Path(online.cn_ocean))
+    except HaloclineError as error:
+        raise HaloclineError(f"{error}\n  {online.where('cn_ocean')}.") from None
     twin = Twin(switches, torch.float32, device, compiled)
     if twin.physics.rn_season:
         raise HaloclineError(
@@ -161,7 +164,8 @@ class OnlineFit(lightning.LightningModule):
             raise HaloclineError(
                 f"the loss is {float(total)} in epoch {self.current_epoch + 1}, first in the window that begins with record "
                 f"{sample + 1} (counted from 1): the ocean with the network blew up.\n  {self.switches.where('rn_lr')}. Lower "
-                "rn_lr, set rn_clip_grad = 1, begin from a network that was trained offline (cn_start), or shorten nn_window."
+                "rn_lr, set rn_clip_grad = 1, begin from a network that was trained offline (cn_start), or lower nn_window or "
+                "rn_start_noise."
             )
         self.seen = self.seen + torch.stack((total.double(), total.new_tensor(len(losses)).double()))
         rank, ranks = self.trainer.global_rank, self.trainer.world_size
@@ -200,11 +204,8 @@ class OnlineFit(lightning.LightningModule):
         self.log_dict({name: value.float() for name, value in values.items()}, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW, and the rate rn_lr (1 + cos(pi step / steps)) / 2."""
-        train, steps = self.switches, self.steps
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=train.rn_lr, weight_decay=train.rn_decay)
-        cosine = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cosine, "interval": "step"}}
+        """AdamW under a cosine, see `adamw`."""
+        return adamw(self.network, self.switches, self.steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The recipe goes with the weights."""

@@ -20,7 +20,7 @@ from models.training.scores import Score
 from models.training.trainer import threads
 
 if TYPE_CHECKING:
-    from models.training.fit import Setup
+    from models.training.setup import Setup
 
 
 def describe(setup: "Setup", recipe: Mapping[str, Any], console: Console) -> None:
@@ -103,7 +103,7 @@ def finish(setup: "Setup", folder: Path, recipe: dict[str, Any], console: Consol
             document["explained"] = explained.document(parts)
             more = explained.section(parts, samples, setup.seasons, network.coefficients)
             target = "p is the state-dependent part of the answer, y the increment less its climatology"
-        out = Path(train.cn_out) if train.cn_out else folder
+        out = artefact.place(train, folder)
         files = artefact.write(network, train, setup.statistics, facts, out)
     replace(folder / "statistics.json", setup.statistics.to_json().encode())
     replace(out / "scores.json", json.dumps(document, indent=1).encode())

@@ -49,6 +49,7 @@ class Windows:
         cuts: dict[str, list[np.ndarray]] = {"train": [], "val": [], "test": []}
         following: list[np.ndarray] = []
         self.steps = offset = 0
+        self.where = online.where("cn_windows")
         kept, _ = splits.datasets(parts, list(data))
         for source in kept:
             one = data[source]
@@ -103,9 +104,11 @@ class Windows:
         change = self.records[starts + 1] - self.records[starts]
         found = ((change.double() ** 2).sum(dim=(0, 2, 3)) / (self.wet.sum(dim=(1, 2)) * len(starts))).sqrt().float()
         if not (found > 0).all():
+            still = int((found <= 0).nonzero()[0])
+            levels = len(found) // len(FIELDS)
             raise HaloclineError(
-                "a field of the windows does not change from record to record: there is no trajectory to follow. "
-                "Look at the data set; an ocean at rest?"
+                f"{FIELDS[still // levels]} of layer {still % levels + 1} does not change from record to record: there is no "
+                f"trajectory to follow.\n  {self.where}. Look at the data set; an ocean at rest?"
             )
         return found
 
@@ -147,14 +150,15 @@ def _steps(name: str, times: np.ndarray, step: float, online: NamOnline) -> int:
     """Steps between two records of a data set, the same throughout."""
     if len(times) < 2:
         raise HaloclineError(
-            f"data set {name} has {len(times)} records, a window needs two.\n  {online.where('cn_windows')}."
+            f"data set {name} has {len(times)} records, a window needs two.\n  {online.where('cn_windows')}. Use a longer truth."
         )
     gaps = np.diff(times) / step
     count = round(float(gaps[0]))
     if count < 1 or np.abs(gaps - count).max() > 1e-6 * count:
         raise HaloclineError(
             f"the records of data set {name} are {gaps.min():g} to {gaps.max():g} steps of {step:g} s apart: windows need a whole "
-            f"number, the same throughout.\n  {online.where('cn_windows')}."
+            f"number, the same throughout.\n  {online.where('cn_windows')}. Make the records again without gaps, or set "
+            "rn_dt of the ocean so that it divides their distance."
         )
     if count % online.nn_every:
         raise HaloclineError(
@@ -202,12 +206,16 @@ class WindowData(lightning.LightningDataModule):
                 f"  {online.where('nn_window')}. Set it to {windows.steps} or more, or use records that are closer in time."
             )
         self.longest = length(online, windows.steps, LAST_EPOCH)
-        for part, least in (("train", train.nn_batch), ("val", 1)):
+        for part, least, why in (
+            ("train", train.nn_batch, f"nn_batch = {train.nn_batch} are needed"),
+            ("val", 1, "1 is needed"),
+        ):
             found = len(windows.starts(getattr(windows, part), self.longest))
             if found < least:
                 raise HaloclineError(
-                    f"the {part} part has {found} windows of {self.longest * windows.steps} steps, {least} are needed.\n"
-                    f"  {online.where('nn_window')}. Shorten the window, or use a longer truth."
+                    f"the {part} part has {found} windows of {self.longest * windows.steps} steps, {why}.\n"
+                    f"  {train.where('nn_batch') if found > 0 else online.where('nn_window')}. Shorten nn_window, use a longer "
+                    f"truth{', or a smaller batch' if found > 0 else ''}."
                 )
 
     def train_dataloader(self) -> DataLoader:

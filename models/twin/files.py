@@ -1,6 +1,7 @@
 """NetCDF files as the ocean writes them (its module iom): coordinates, attributes, records, fill values, precision."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,15 @@ def head(switches: Switches, shape: tuple[int, int], cyclic: bool, depth: Sequen
     )
 
 
+@contextmanager
+def _writing() -> Iterator[None]:
+    """NetCDF's refusals, a full disk among them, as the OSError that they are."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+
+
 class File:
     """A file that is being written under another name, and gets its own when it is closed.
 
@@ -87,14 +97,15 @@ class File:
         self.path, self.land, self.fields = path, head.land, {field.name: field for field in fields}
         self.records = 0
         self.aside = path.with_name(path.name + aside)
-        self.file = netCDF4.Dataset(self.aside, "w", format="NETCDF4_CLASSIC")
-        self.file.set_auto_maskandscale(False)
-        self._coordinates(title, head)
-        if time:
-            self._time(head, bounds)
-        for field in fields:
-            self._define(field, "f8" if double else "f4", time)
-        self.file.setncatts({name: np.float64(value) for name, value in (numbers or {}).items()})
+        with _writing():
+            self.file = netCDF4.Dataset(self.aside, "w", format="NETCDF4_CLASSIC")
+            self.file.set_auto_maskandscale(False)
+            self._coordinates(title, head)
+            if time:
+                self._time(head, bounds)
+            for field in fields:
+                self._define(field, "f8" if double else "f4", time)
+            self.file.setncatts({name: np.float64(value) for name, value in (numbers or {}).items()})
 
     def _coordinates(self, title: str, head: Head) -> None:
         nj, ni = head.lam["T"].shape
@@ -134,27 +145,34 @@ class File:
 
     def put(self, values: dict[str, np.ndarray]) -> None:
         """The fields (k, nj, ni) or (nj, ni) of a file without a time axis."""
-        for name, array in values.items():
-            self.file[name][:] = array
+        with _writing():
+            for name, array in values.items():
+                self.file[name][:] = array
 
     def record(
         self, values: dict[str, np.ndarray], time: float, bounds: tuple[float, float] | None, wet: np.ndarray
     ) -> None:
         """A record, brought to the disk. time, bounds: seconds since nn_date0; wet (nj, ni): elsewhere T fields get `land`."""
-        self.file["time_counter"][self.records] = time
-        if bounds is not None:
-            self.file["time_counter_bounds"][self.records] = bounds
-        for name, field in self.fields.items():
-            self.file[name][self.records] = (
-                np.where(wet, values[name], self.land) if field.point == "T" else values[name]
-            )
+        with _writing():
+            self.file["time_counter"][self.records] = time
+            if bounds is not None:
+                self.file["time_counter_bounds"][self.records] = bounds
+            for name, field in self.fields.items():
+                array = np.where(wet, values[name], self.land) if field.point == "T" else values[name]
+                self.file[name][self.records] = array
+            self.file.sync()
         self.records += 1
-        self.file.sync()
 
     def close(self) -> None:
         """Close it, whole."""
-        self.file.close()
+        with _writing():
+            self.file.close()
         self.aside.replace(self.path)
+
+    def drop(self) -> None:
+        """Close what is not whole; it keeps its other name. Left to the garbage collector it would be closed in any thread."""
+        with suppress(RuntimeError):  # the first error is the one that is told
+            self.file.close()
 
     def __enter__(self) -> "File":
         return self
@@ -164,8 +182,8 @@ class File:
     ) -> None:
         if kind is None:
             self.close()
-        else:
-            self.file.close()
+            return
+        self.drop()
 
 
 def _at(name: str, point: str) -> str:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from models.data.ocean import Switches
+from models.twin.values import layers
 from models.twin.wide import HALO, Wide
 
 KM = 1e-3
@@ -53,7 +54,6 @@ def basin(switches: Switches, dtype: torch.dtype, device: torch.device | str = "
     dx = float(switches["namusr_def", "rn_dx"])
     i, j = np.arange(1 - HALO, ni + HALO + 1), np.arange(1 - HALO, nj + HALO + 1)  # columns and rows, from 1
     wet = np.outer((j > 1) & (j < nj), np.ones_like(i, bool) if cyclic else (i > 1) & (i < ni))
-    layers = int(switches["namusr_def", "nn_layers"])
 
     def at_point(dj: float) -> np.ndarray:
         """Distance of the rows from the southern wall [m]; dj: of the point from the T point [cells]."""
@@ -87,18 +87,14 @@ def basin(switches: Switches, dtype: torch.dtype, device: torch.device | str = "
         coriolis=wide(f[:, None] * ones),
         wind=torch.as_tensor(_wind(switches, y), dtype=dtype, device=device),
         target=torch.as_tensor(_target(switches, y), dtype=dtype, device=device),
-        depth=tuple(_listed(switches["namusr_def", "rn_h"])[:layers]),
-        gravity=tuple(_listed(switches["namusr_def", "rn_gred"])[:layers]),
+        depth=tuple(layers(switches, "namusr_def", "rn_h")),
+        gravity=tuple(layers(switches, "namusr_def", "rn_gred")),
     )
 
 
 def _shift(wet: np.ndarray, di: int, dj: int) -> np.ndarray:
     """The neighbour to the east and north; what lies beyond the halo is not used."""
     return np.roll(wet, (-dj, -di), (0, 1))
-
-
-def _listed(value: float | list[float]) -> list[float]:
-    return [float(part) for part in (value if isinstance(value, list) else [value])]
 
 
 def _wind(switches: Switches, y: np.ndarray) -> np.ndarray:

@@ -171,6 +171,11 @@ class Output:
         for file in self.files.values():
             file.close()
 
+    def drop(self) -> None:
+        """Close the files of a run that did not end."""
+        for file in self.files.values():
+            file.drop()
+
 
 def _chosen(twin: Twin, kind: str) -> Sequence[Field]:
     """The fields that cn_inst, cn_mean or cn_burst asks for, in the order of FIELDS. HaloclineError for a name that is none."""

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -42,8 +43,8 @@ def run(
     if dtype not in DTYPES:
         raise HaloclineError(f"there is no precision '{dtype}'. Allowed: {', '.join(DTYPES)}.")
     switches = read_switches(cfg)
+    physics(switches)  # names what the twin lacks, and values that the ocean refuses, before a folder is made
     refuse(switches, steps)
-    physics(switches)  # names what the twin lacks before a folder is made
     folder = _folder(cfg, rundir, link or [], overwrite)
     if steps is not None:
         _shorten(folder / "namelist_cfg", steps)
@@ -152,7 +153,9 @@ def _steps(folder: Path, dtype: torch.dtype, compiled: bool, console: Console) -
         log,
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
         torch.no_grad(),
+        ExitStack() as failed,
     ):
+        failed.callback(output.drop)
         print(f" Halocline twin of the reference ocean, {dtype}, steps {first} to {last}", file=log, flush=True)
         task = bar.add_task("steps", total=last - first + 1)
         began = time.perf_counter()
@@ -165,6 +168,7 @@ def _steps(folder: Path, dtype: torch.dtype, compiled: bool, console: Console) -
             bar.advance(task)
         seconds = time.perf_counter() - began
         output.close()
+        failed.pop_all()
         print(f" twin: run ended well at kt = {last}", file=log)
     text = f"ranks 1  steps {last - first + 1}\n{'part [s]':27}" + "".join(
         f"{name:>14}" for name in ("min", "mean", "max", "ms per step")

@@ -188,10 +188,10 @@ class Twin:
         forward: bool = False,
     ) -> State:
         """The state after `steps` steps, to differentiate: only every sqrt(steps)-th state is kept, the others are made again."""
-        length = max(every, every * round(math.sqrt(steps) / every)) if steps > 1 else 1
+        length = max(every, every * round(math.sqrt(steps) / every))
         done = 0
         while done < steps:
-            count = min(length, steps - done)
+            count = min(length - (first + done - 1) % every, steps - done)  # a part begins with a call of the closure
 
             segment = partial(
                 self.after,

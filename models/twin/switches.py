@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from coupler.errors import HaloclineError
 from coupler.namelist import read_groups
 from models.data.ocean import Switches
+from models.twin.values import check, layers
 
 # (group, switch): the value with which the ocean does what the twin does.
 LACKING = {
@@ -40,11 +41,9 @@ class Physics:
 
 
 def physics(switches: Switches) -> Physics:
-    """The terms of a namelist. HaloclineError names a switch that the twin does not have."""
+    """The terms of a namelist. HaloclineError names a switch that the twin does not have, or a value that the ocean refuses."""
+    check(switches)
     refuse(switches)
-    layers = int(switches["namusr_def", "nn_layers"])
-    drag = switches["namdrg", "rn_drg"]
-    drags = [float(part) for part in (drag if isinstance(drag, list) else [drag])]
     relax = float(switches["namsbc", "rn_trelax"])
     return Physics(
         **{key: float(switches["namdom", key]) for key in ("rn_dt", "rn_atfp", "rn_hmin")},
@@ -56,7 +55,7 @@ def physics(switches: Switches) -> Physics:
         rn_season=float(switches["namsbc", "rn_season"]),
         swing=abs(float(switches["namsbc", "rn_tstar_s"]) - float(switches["namsbc", "rn_tstar_n"])),
         r1_trelax=1.0 / relax if relax > 0 else 0.0,
-        rn_drg=tuple((drags + [0.0] * layers)[:layers]),
+        rn_drg=tuple(layers(switches, "namdrg", "rn_drg")),
         ln_tra=bool(switches["namtra", "ln_tra"]),
         rn_aht=float(switches["namtra", "rn_aht"]),
     )

@@ -1,7 +1,8 @@
 """An ocean that stays as it is but for a drift in each window: writes backgrounds, waits for increments, inserts them.
 
 Runs in its run folder as the reference ocean does. Faults, as NAME=NUMBER: die=W ends with an error before the background of window
-W; shift=N gives N steps too much as the step of a background; hang=1 writes no background at all.
+W; shift=N gives N steps too much as the step of a background; hang=1 writes an empty file
+'hangs' and no background at all.
 """
 
 import sys
@@ -31,6 +32,7 @@ def main() -> None:
     wet = state["e3t_n"] > 0
     wet = {"un": wet, "vn": wet, "e3t_n": wet, "tn": wet[0]}
     if faults.get("hang"):
+        Path("hangs").touch()
         time.sleep(600)
     for kt in range(window, run["nn_itend"] + 1, window):
         if faults.get("die") == kt // window:

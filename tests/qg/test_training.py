@@ -254,6 +254,23 @@ def test_what_cannot_be_trained_is_refused(place, name):
         place.fit(place.cfg(f"refused {name}", **changes), f"refused_run {name}")
 
 
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        ({"namqg_nn_rollout": "1000"}, r"nn_rollout = 1000 steps, a member of the truth has room for \d+"),
+        ({"namqg_rn_drop": "10."}, "rn_drop = 10 days leave no state of free runs of rn_climate = 10 days"),
+        ({"namqg_rn_beta": "nan"}, "rn_beta = nan is not allowed: input should be a finite number"),
+    ],
+)
+def test_a_score_that_has_nothing_to_look_at_is_refused(place, switches, words):
+    """With the switch's line, before anything runs; the score of the same truth without the switch is made."""
+    with pytest.raises(HaloclineError, match=words) as error:
+        todo = place.plan(place.cfg("nothing", **switches))
+        truth_of(place.records(place.cfg("cfg")), todo.group)
+    assert "namelist_cfg line" in str(error.value)
+    truth_of(place.records(place.cfg("cfg")), place.plan(place.cfg("cfg")).group)
+
+
 def test_a_blow_up_is_named(place):
     """Diverged, with what helps."""
     module, records = fit_of(place, place.cfg("blown"))

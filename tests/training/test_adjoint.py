@@ -1,30 +1,21 @@
 """cn_mode = 'adjoint_approx': the gradient along recorded trajectories, by hand and in a training beside the reference ocean."""
 
-import io
-import os
-import subprocess
-import sys
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
 from coupler import settings as coupling
 from coupler.errors import HaloclineError
-from models.rollout import adjoint, log, trajectory
+from models.rollout import adjoint, trajectory
 from models.rollout.adjoint import Adjoint
-from models.rollout.propagator import Adjustment, Damped
+from models.rollout.propagator import Damped
 from models.settings import NamAdjoint
-from models.training import checkpoint, fit
+from models.training import checkpoint
 from models.training.samples import Channel
-from tests.conftest import end_session
-from tests.data.tiny import over, text
-from tests.training import test_rollout as beside
-
-truth = beside.truth
+from tests.data.tiny import text
+from tests.training import box
 
 # ---------------------------------------------------------------------------------------------------------------------
 # By hand: N(x) = theta A x and P(x, f) = d x + s f, so that d x(c + 1) = (d + s theta A) d x(c) + s A x(c) d theta
@@ -133,87 +124,12 @@ def test_the_gradient_goes_only_through_what_is_driven():
     assert torch.allclose(back_f, torch.full_like(f, SECONDS))
 
 
-def smooth(shape, seed):
-    """Random fields without the shortest waves."""
-    spectrum = torch.fft.rfft2(torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)))
-    j, i = torch.fft.fftfreq(shape[-2]).abs()[:, None], torch.fft.rfftfreq(shape[-1])
-    return torch.fft.irfft2(spectrum * ((j < 0.4) & (i < 0.4)), s=shape[-2:])
-
-
-def adjusted(radius, shape=(1, 2, 24, 30)):
-    """Forces with a potential and with a stream function on the C-grid, cells of 40 km, and what Adjustment leaves of them."""
-    outputs = [Channel(f"d{name}", name.upper(), level, 2) for name in "uv" for level in range(2)]
-    left = Adjustment(outputs, torch.ones(4, *shape[-2:], dtype=torch.bool), 4e4, radius)
-    phi, psi = smooth(shape, 1), smooth(shape, 2)
-    push = torch.cat([phi.roll(-1, -1) - phi, phi.roll(-1, -2) - phi], dim=1)
-    turn = torch.cat([psi.roll(1, -2) - psi, psi - psi.roll(1, -1)], dim=1)
-    return left, push, turn
-
-
-def curl(force):
-    u, v = force.split(2, dim=1)
-    return (v.roll(-1, -1) - v) - (u.roll(-1, -2) - u)
-
-
-def test_what_adjusts_is_what_potential_vorticity_says():
-    """A push along a gradient leaves nothing; of a turn (del^2 - 1/L^2) psi = curl F holds, difference by difference.
-
-    L of another size, and velocities taken to lie where T lies, are noticed.
-    """
-    left, push, turn = adjusted(3e4)
-
-    def missed(balance):
-        vorticity = curl(balance(turn))
-        psi = torch.fft.irfft2(torch.fft.rfft2(vorticity) / square(), s=turn.shape[-2:])
-        return float((vorticity + psi / 3e4**2 - curl(turn)).square().mean() / curl(turn).square().mean())
-
-    def square():
-        j, i = torch.fft.fftfreq(24, dtype=torch.float64)[:, None], torch.fft.rfftfreq(30, dtype=torch.float64)
-        found = sum((2 * torch.sin(torch.pi * part) / 4e4) ** 2 for part in (i, j))
-        return torch.where(found > 0, found, 1.0)
-
-    assert float(left(push).abs().max()) < 1e-5 * float(push.abs().max()) and missed(left) < 1e-10
-    assert missed(adjusted(6e4)[0]) > 0.01
-    left.matrix = left.matrix.abs() * torch.sign(left.matrix.real)
-    assert float(left(push).abs().max()) > 0.01 * float(push.abs().max())
-
-
-def test_adjustment_is_its_own_adjoint_and_stays_at_sea():
-    left, one, other = adjusted(4e4)
-    assert float((left(one + other) * other).sum()) == pytest.approx(
-        float(((one + other) * left(other)).sum()), rel=1e-6
-    )
-    left.wet = left.wet.clone()
-    left.wet[:, 3] = False
-    assert not left(other)[:, :, 3].any() and left(other)[:, :, 4].any()
-
-
 # ---------------------------------------------------------------------------------------------------------------------
-# Beside the ocean: the drag that it lacks (test_rollout.py), in both layers of a box of 12 x 12 cells
-
-ALONG = {
-    "namtrain": {"cn_mode": "adjoint_approx", "rn_lr": 2e-2},
-    "namadjoint": {"rn_damp": 43200.0},
-}
-
-
-def configured(folder, truth, **changes):
-    """As in test_rollout, without the switches of that mode."""
-    made = beside.configured(folder, truth)
-    groups = over(over(beside.MODEL, beside.COUPLED), beside.TRAIN)
-    groups["namtrain"] = {k: v for k, v in groups["namtrain"].items() if k not in ("nn_batch", "rn_noise")}
-    rollout = {"rn_window": beside.WINDOW, "nn_windows": 24, "nn_swap": 2, "cn_ocean": str(folder)}
-    groups["namrollout"] = rollout | {"cn_exe": str(beside.ocean.executable("double"))}
-    groups["namnet"] = {"cn_name": "closure", "cn_artefact": "none.onnx"}
-    groups = over(over(over(groups, {"namtrain": {"cn_data": str(truth)}}), ALONG), changes)
-    exchanges = "".join(text({"namexc": exchange}) for exchange in beside.EXCHANGES)
-    (made / "namelist_cfg").write_text(text(groups) + exchanges)
-    return made
+# Beside the ocean: the drag that it lacks (box.py)
 
 
 def trained(folder, truth, **changes):
-    out = fit.fit(configured(folder / "cfg", truth, **changes), folder / "out", console=Console(file=io.StringIO()))
-    return log.read(out), out
+    return box.trained(folder, truth, box.ADJOINT, **changes)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +140,7 @@ def learnt(truth, tmp_path_factory):
 @pytest.mark.mpi
 def test_a_drag_that_the_ocean_lacks_is_learnt_along_its_trajectories(learnt):
     lines, out = learnt
-    before, after = beside.errors(lines)
+    before, after = box.errors(lines)
     assert after < 0.3 * before
     assert not list((out / "ocean").glob("record*")), "recordings that have been read go"
 
@@ -267,38 +183,21 @@ def test_a_force_of_the_wrong_sign_does_not_learn_it(learnt, truth, tmp_path, mo
     monkeypatch.setattr(Damped, "__call__", lambda self, x, f: plain(self, x, -f))
     with pytest.raises((AssertionError, HaloclineError)):
         lines, _ = trained(tmp_path, truth)
-        assert beside.errors(lines)[1] < 0.3 * beside.errors(learnt[0])[0]
+        assert box.errors(lines)[1] < 0.3 * box.errors(learnt[0])[0]
 
 
 @pytest.mark.mpi
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(learnt, truth, tmp_path):
-    """Killed at any moment, it goes on from its last version: the same lines, the same bits in the end."""
-    cfg = configured(tmp_path / "cfg", truth)
-    code = f"import pathlib; from models.training import fit; fit.fit(pathlib.Path({str(cfg)!r}), pathlib.Path('out'))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    until = time.monotonic() + 240
-    try:
-        while not any(line["window"] >= 13 for line in log.read(tmp_path / "out")):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        end_session(process)
-    fit.fit(cfg, tmp_path / "out", console=Console(file=io.StringIO()))
-    lines, whole = log.read(tmp_path / "out"), learnt[0]
-    starts = [line["window"] for line in lines if line["event"] == "start"]
-    assert len(starts) == 2 and starts[0] == 0 and starts[1] >= 12 and starts[1] % 2 == 0
-    plain = [
-        [{key: value for key, value in line.items() if key != "time"} for line in some if line["event"] != "start"]
-        for some in (lines, whole)
-    ]
-    assert plain[0] == plain[1]
-    again, once = (checkpoint.weights(folder / checkpoint.LAST) for folder in (tmp_path / "out", learnt[1]))
-    assert all(torch.equal(again[name], once[name]) for name in once)
+    """Killed at any moment, it goes on from its last version; the broken twin has forgotten the optimiser's sums."""
+    cfg, out = box.configured(tmp_path / "cfg", truth, box.ADJOINT), tmp_path / "out"
+    box.ended(cfg, out, window=13)
+    forgetful = box.forgetful(out)
+    for one in (out, forgetful):
+        box.go_on(cfg, one)
+    box.assert_same_training(out, learnt, window=13)
+    with pytest.raises(AssertionError, match="another course"):
+        box.assert_same_training(forgetful, learnt, window=13)
 
 
 @pytest.mark.mpi
@@ -336,7 +235,7 @@ def test_fields_that_do_not_travel_together_are_refused(tmp_path):
     """State and answer of one call are a pair, whole and of the ocean."""
 
     def found(exchange=None, cpl=None, **net):
-        exchanges = [dict(one) for one in beside.EXCHANGES]
+        exchanges = [dict(one) for one in box.EXCHANGES]
         exchanges[2] |= exchange or {}
         groups = text({"namcpl": cpl or {}, "namnet": {"cn_name": "closure", "cn_artefact": "x.onnx", **net}})
         (tmp_path / "namelist_cfg").write_text(groups + "".join(text({"namexc": one}) for one in exchanges))

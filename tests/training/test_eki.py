@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -18,7 +19,7 @@ from rich.console import Console
 
 from coupler.errors import HaloclineError
 from models.data import ocean, store
-from models.eki import update
+from models.eki import log, update
 from models.eki.card import doubts
 from models.eki.log import Iteration
 from models.eki.loop import first, invert
@@ -28,7 +29,9 @@ from models.eki.parameters import Parameter, prior
 from models.evaluation.mesh import Mesh
 from models.evaluation.scores import COLUMNS
 from models.evaluation.states import Piece
-from models.settings import NamEki, load
+from models.settings import NamEki, NamTrain, load
+from models.training import history
+from models.training.folder import run_folder
 from tests.assimilation.small import TIME
 from tests.conftest import end_session
 from tests.data.tiny import over, text
@@ -270,6 +273,63 @@ def test_the_card_says_what_is_worse_than_the_conventional_row(whole):
     worse = re.search(r"Worse than the best conventional closure, Smagorinsky: (.*) \(", card)[1]
     assert "SSH rmse" in worse and "h1 rmse" not in worse
     assert "judged against another truth" in card and "stable for 20 days" in card
+
+
+@pytest.mark.mpi
+def test_tensorboard_shows_each_iteration_once(whole, truth, tmp_path, monkeypatch):
+    """Means over the members of the table; what a call that goes on shows again is hidden, but not by its twin."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    out = shutil.copytree(whole[0], tmp_path / "out")
+    ocean_of = {"cn_ocean": str(whole[0].parent / "cfg")}
+    cfg = configured(tmp_path / "cfg", truth, namtrain={"cn_log": "tensorboard"}, nameki=ocean_of)
+
+    def shown():
+        invert(cfg, out, console=Console(quiet=True))
+        board = EventAccumulator(str(out / "tensorboard")).Reload()
+        return {tag: [(one.step, one.value) for one in board.Scalars(tag)] for tag in board.Tags()["scalars"]}
+
+    monkeypatch.setattr(log, "draw", lambda *args: None)
+    assert len(shown()["misfit/mean"]) == 3
+    found, table = shown(), rows(out)
+    for tag, column, power in (("misfit/mean", "misfit", 1), ("distance/ssh", "ssh", 2)):
+        each = [[float(row[column]) for row in table if row["iteration"] == n and row["misfit"]] for n in "012"]
+        means = [np.mean(np.array(one) ** power) ** (1 / power) for one in each]
+        assert [step for step, _ in found[tag]] == [0, 1, 2]
+        np.testing.assert_allclose([value for _, value in found[tag]], means, rtol=1e-4)
+    fit = ocean.read_switches(out / "fitted")["namsbc", "rn_tau0"]
+    assert found["switch/namsbc.rn_tau0"][-1][1] == pytest.approx(fit, rel=1e-6)
+
+    class Bare(history.Scalars):
+        def __init__(self, folder, first):
+            self._file = SummaryWriter(folder / "tensorboard")
+
+    monkeypatch.setattr(history, "Scalars", Bare)
+    assert [step for step, _ in shown()["misfit/mean"]] == [0, 1, 2, 0, 1, 2]
+
+
+def test_tensorboard_that_is_not_installed_is_told(tmp_path, monkeypatch):
+    """Only where it is asked for."""
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with log.board(tmp_path, NamTrain()) as shown:
+        assert shown is None
+    wanted = log.board(tmp_path, NamTrain(cn_log="tensorboard"))
+    with pytest.raises(HaloclineError, match="torch.utils.tensorboard(.|\n)*cn_log(.|\n)*'csv'"), wanted:
+        pass
+
+
+def test_a_folder_with_other_things_is_left_alone(truth, tmp_path):
+    """Also with --overwrite; one in which an inversion was killed at its begin is not such a folder."""
+    cfg, letter = configured(tmp_path / "cfg", truth), tmp_path / "out" / "letter"
+    letter.parent.mkdir()
+    letter.touch()
+    with pytest.raises(HaloclineError, match=r"no folder of an inversion \(no eki.json\)(.|\n)*--rundir"):
+        invert(cfg, letter.parent, overwrite=True, console=Console(quiet=True))
+    assert letter.exists()
+    shutil.copy(cfg / "namelist_cfg", letter.parent)
+    assert run_folder(cfg, letter.parent, True, "an inversion", "eki.json", "nameki") == letter.parent
+    assert not letter.exists()
 
 
 def test_a_fit_under_torchrun_is_refused(truth, tmp_path, monkeypatch):

@@ -2,10 +2,6 @@
 
 import io
 import itertools
-import os
-import subprocess
-import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -18,22 +14,18 @@ from models.emulator import fit as emulation
 from models.emulator import record
 from models.emulator.network import Emulator
 from models.emulator.record import Recorded
-from models.rollout import log
 from models.rollout.ocean import plan
 from models.rollout.propagator import Damped
 from models.rollout.trajectory import Calls
 from models.settings import NamAdjoint, NamEmulator, NamRollout, load
-from models.training import checkpoint, fit
+from models.training import fit
+from models.training.modes import beside
 from models.training.samples import collect
+from models.training.setup import prepare
 from models.twin.closure import NetworkClosure
 from models.twin.run import Twin
 from models.twin.state import Level, State
-from tests.conftest import end_session
-from tests.data.tiny import over
-from tests.training import synthetic, test_adjoint
-from tests.training import test_rollout as beside
-
-truth = beside.truth
+from tests.training import box, synthetic
 
 SECONDS = 9600.0
 SWITCHES = NamEmulator(nn_width=16, nn_kernels=[3, 1], nn_steps=300, nn_batch=16, rn_lr=1e-2, nn_refit=80)
@@ -202,33 +194,18 @@ def test_couples_begin_with_opposite_noise_of_the_asked_size(samples):
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# Beside the ocean: the drag that it lacks (test_rollout.py), in both layers of a box of 12 x 12 cells
-
-BESIDE = {
-    "namtrain": {"cn_mode": "emulator", "rn_lr": 2e-2},
-    "namrollout": {"nn_windows": 24, "nn_swap": 2},
-    "namadjoint": {"rn_damp": 0.0},
-    "namemulator": {
-        "nn_width": 16, "nn_kernels": [3, 3, 3], "nn_windows": 16, "nn_steps": 400, "nn_batch": 16, "rn_lr": 1e-2, "nn_refit": 4,
-    },
-}  # fmt: skip
-
-
-def trained(folder, truth):
-    cfg = test_adjoint.configured(folder / "cfg", truth, **BESIDE)
-    out = fit.fit(cfg, folder / "out", console=Console(file=io.StringIO()))
-    return log.read(out), out
+# Beside the ocean: the drag that it lacks (box.py)
 
 
 @pytest.fixture(scope="module")
 def learnt(truth, tmp_path_factory):
-    return trained(tmp_path_factory.mktemp("emulator"), truth)
+    return box.trained(tmp_path_factory.mktemp("emulator"), truth, box.EMULATOR)
 
 
 @pytest.mark.mpi
 def test_a_drag_that_the_ocean_lacks_is_learnt_with_the_emulator(learnt):
     lines, _ = learnt
-    before, after = beside.errors(lines)
+    before, after = box.errors(lines)
     assert after < 0.3 * before
 
 
@@ -252,7 +229,7 @@ def cosine(propagator, samples, twin, network, padding, start, truth):
     depth = torch.tensor(twin.basin.depth)[:, None, None]
     u, v, h = start[None].split(2, dim=1)
     level = Level(u, v, torch.where(twin.basin.tmask.at() > 0, h, depth), torch.zeros_like(u[:, :1]))
-    states = [State(level, level), *twin.states(State(level, level), 1, beside.STEPS, closure, 3, forward=True)][::3]
+    states = [State(level, level), *twin.states(State(level, level), 1, box.STEPS, closure, 3, forward=True)][::3]
     states = [torch.cat([one.now.u, one.now.v, one.now.h], dim=1) * wet for one in states]
     found = []
     for end in (states[-1], along(propagator, network, padding, [x.detach() for x in states])):
@@ -275,11 +252,11 @@ def along(propagator, network, padding, states):
 def test_the_gradient_is_near_that_of_the_twin(truth, tmp_path):
     """Nearer than that of the identity in its place, for the network as it is at first; measured: 0.91 and 0.82."""
     changes = {"namemulator": {"nn_windows": 24, "nn_steps": 1500, "nn_kernels": [3, 3, 3, 3]}}
-    cfg = test_adjoint.configured(tmp_path / "cfg", truth, **over(BESIDE, changes))
+    cfg = box.configured(tmp_path / "cfg", truth, box.EMULATOR, **changes)
     train, parts = fit.settings(cfg)
-    setup = fit.prepare(train, parts, fit.read(train))
+    setup = prepare(train, parts, fit.read(train))
     switches, adjoint, rollout = (load(cfg, group)[0] for group in (NamEmulator, NamAdjoint, NamRollout))
-    setup = fit.beside(replace(setup, adjoint=adjoint, emulator=switches), rollout)
+    setup = beside(replace(setup, adjoint=adjoint, emulator=switches), rollout)
     samples, network, padding = setup.samples, setup.network.fitted, setup.views[0].padding
     emulator = emulation.emulated(plan(rollout, setup), samples, switches, train.nn_seed, tmp_path, None, SILENT)
     twin = Twin(read_switches(cfg), torch.float32)
@@ -295,32 +272,12 @@ def test_the_gradient_is_near_that_of_the_twin(truth, tmp_path):
 @pytest.mark.mpi
 @pytest.mark.slow
 def test_a_killed_training_goes_on_to_the_same_weights(learnt, truth, tmp_path):
-    """The emulator as it was refitted at the last version; the same lines, the same bits in the end."""
-    cfg = test_adjoint.configured(tmp_path / "cfg", truth, **BESIDE)
-    code = f"import pathlib; from models.training import fit; fit.fit(pathlib.Path({str(cfg)!r}), pathlib.Path('out'))"
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], cwd=tmp_path, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    until = time.monotonic() + 400
-    try:
-        while not any(line["window"] >= 9 for line in log.read(tmp_path / "out")):
-            assert process.poll() is None and time.monotonic() < until
-            time.sleep(0.02)
-    finally:
-        process.kill()
-        end_session(process)
-    fit.fit(cfg, tmp_path / "out", console=Console(file=io.StringIO()))
-    plain = [
-        [
-            {
-                key: value for key, value in line.items() if key not in ("time", "sha256")
-            }  # hashes hold the code's revision
-            for line in some
-            if line["event"] != "start"
-        ]
-        for some in (log.read(tmp_path / "out"), learnt[0])
-    ]
-    assert plain[0] == plain[1]
-    again, once = (checkpoint.weights(folder / checkpoint.LAST) for folder in (tmp_path / "out", learnt[1]))
-    assert all(torch.equal(again[name], once[name]) for name in once)
+    """The emulator as it was refitted at the last version; the broken twin has forgotten the optimiser's sums."""
+    cfg, out = box.configured(tmp_path / "cfg", truth, box.EMULATOR), tmp_path / "out"
+    box.ended(cfg, out, window=9)
+    forgetful = box.forgetful(out)
+    for one in (out, forgetful):
+        box.go_on(cfg, one)
+    box.assert_same_training(out, learnt, window=9)
+    with pytest.raises(AssertionError, match="another course"):
+        box.assert_same_training(forgetful, learnt, window=9)

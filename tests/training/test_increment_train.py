@@ -15,8 +15,8 @@ from models.training import checkpoint
 from models.training.fit import fit
 from models.training.module import Fit
 from tests.training import synthetic
+from tests.training.runs import RUN, distance, killed, torchrun, weights
 from tests.training.test_increments import PER_YEAR, WINDOW, dataset
-from tests.training.test_restart import RUN, distance, killed, torchrun, weights
 
 QUIET = Console(quiet=True)
 EPOCHS = 30

@@ -12,6 +12,7 @@ ROLLOUT = NamRollout(**START, nn_windows=288, nn_swap=6, rn_offline=0.5)
 
 
 def setup_of(mode, **groups):
+    """What the texts read of a training's Setup; groups: those of its mode."""
     train = NamTrain(cn_mode=mode, nn_seed=3, nn_epochs=7, nn_batch=4, rn_noise=0.25, rn_amplify=0.1)
     samples = SimpleNamespace(digest="0" * 64, train=range(80))
     none = dict.fromkeys(("online", "rollout", "adjoint", "emulator", "windows"))
@@ -27,24 +28,35 @@ SETUPS = {
 }
 
 
-def facts_of(mode):
-    setup = SETUPS[mode]
-    return artefact.mode_facts(setup.train, fit._recipe(setup, NamSplit()))
+def recipe_of(setup):
+    """All switches of the training, as its checkpoint has them."""
+    return fit._recipe(setup, NamSplit())
+
+
+def facts_of(mode, setup=None):
+    """What an artefact says of a training; setup: in place of that of SETUPS."""
+    setup = setup or SETUPS[mode]
+    assert setup.train.cn_mode == mode
+    return artefact.mode_facts(setup.train, recipe_of(setup))
 
 
 @pytest.mark.parametrize("mode", SETUPS)
 def test_an_artefact_says_its_mode_and_nothing_of_others(mode):
-    """Texts without a path of the machine; epochs where there are epochs, windows where there are windows."""
-    facts = facts_of(mode)
+    """Texts without a path of the machine; epochs where there are epochs, windows where there are windows. The recipe, the broken
+    twin, has the paths, and the epochs of every mode.
+    """
+    facts, recipe = facts_of(mode), recipe_of(SETUPS[mode])
     assert facts["mode"].startswith(mode) and all(isinstance(value, str) for value in facts.values())
     assert not any("/somewhere" in value for value in facts.values())
-    assert ("epochs" in facts) == (mode in ("offline", "online"))
+    assert ("epochs" in facts) == (mode in ("offline", "online")) and "nn_epochs" in recipe
     assert ("windows" in facts) == (mode != "offline")
     if mode != "offline":
         assert facts["start"] == "start_s3" and facts["ocean"] == "gyre_closure"
+        assert any("/somewhere" in str(value) for value in recipe.values())
 
 
 def test_what_decides_is_told():
+    """In the numbers of the switches that SETUPS gives."""
     assert facts_of("online")["windows"] == "135 to 270 steps, doubled every 2 epochs; the network called every 3"
     assert facts_of("online")["loss"] == "errors along the window: states x 1, energy x 10"
     assert all(
@@ -63,16 +75,17 @@ def test_noise_that_a_mode_does_not_add_is_none():
     for mode in ("online", "adjoint_approx", "emulator"):
         assert facts_of(mode)["noise"] == "none" and "stretching" not in facts_of(mode)
     alone = setup_of("rollout_nograd", rollout=ROLLOUT.model_copy(update={"rn_offline": 0.0, "rn_correct": 0.0}))
-    facts = artefact.mode_facts(alone.train, fit._recipe(alone, NamSplit()))
+    facts = facts_of("rollout_nograd", alone)
     assert facts["noise"] == "none" and facts["corrections"].startswith("none")
-    beside = setup_of("online", online=NamOnline(**START, rn_offline=1.0))
-    facts = artefact.mode_facts(beside.train, fit._recipe(beside, NamSplit()))
+    anchored = setup_of("online", online=NamOnline(**START, rn_offline=1.0))  # single states beside the windows
+    facts = facts_of("online", anchored)
     assert facts["noise"].startswith("up to 0.25 std") and facts["loss"].endswith("single states x 1")
 
 
 @pytest.mark.parametrize("mode", SETUPS)
 def test_the_line_before_a_training_is_that_of_its_mode(mode):
-    text = results._training(SETUPS[mode], fit._recipe(SETUPS[mode], NamSplit()))
+    """What is counted: epochs of samples, epochs of windows, or windows beside the ocean."""
+    text = results._training(SETUPS[mode], recipe_of(SETUPS[mode]))
     assert ("epochs" in text) == (mode in ("offline", "online"))
     assert ("288 of 5 days" in text) == (mode not in ("offline", "online"))
     assert ("of 4 samples" in text) == (mode == "offline") and ("of 4 windows" in text) == (mode == "online")

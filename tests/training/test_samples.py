@@ -6,6 +6,7 @@ import torch
 import xarray as xr
 
 from coupler.errors import HaloclineError
+from models.data import statistics
 from models.training import fit
 from models.training.samples import collect
 from tests.training.synthetic import dataset, switches
@@ -56,7 +57,7 @@ def test_statistics_come_from_the_training_part():
     assert changed.statistics == setup.statistics
     assert all(torch.equal(a, b) for a, b in zip(setup.network.buffers(), changed.network.buffers(), strict=True))
     everything = np.arange(60)
-    assert fit.statistics.of(other, everything) != fit.statistics.of(data, everything)
+    assert statistics.of(other, everything) != statistics.of(data, everything)
 
 
 def test_regions_held_out_are_not_in_loss_or_statistics():

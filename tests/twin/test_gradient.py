@@ -120,6 +120,23 @@ def test_the_gradient_of_a_closures_parameter_passes_the_steps(tmp_path):
     assert abs(slope - one) < 1e-6 * abs(one)
 
 
+def test_a_window_that_begins_between_two_calls_calls_when_the_steps_do(tmp_path):
+    """Steps 41 to 50, calls at 41, 43, 46 and 49: its parts begin with a call; a part that began at 44 would call there, too."""
+    twin = small(tmp_path, **FLOW)
+    state, called = moving(twin), []
+
+    def closure(now: Level) -> Tendency:
+        called.append(float(now.u.sum()))
+        return Tendency(-1e-6 * now.u, -1e-6 * now.v)
+
+    with torch.no_grad():
+        one, before = twin.window(state, 41, 10, closure, every=3), called.copy()
+        called.clear()
+        two = twin.after(state, 41, 10, closure, every=3)
+    assert before == called and len(called) == 4
+    assert all(torch.equal(a, b) for a, b in zip(flat(one), flat(two), strict=True))
+
+
 def test_a_state_at_rest_has_a_finite_gradient(tmp_path):
     """|D| = 0 everywhere: the gradient of its root is 0, not infinite times 0."""
     twin = small(tmp_path, **FLOW)

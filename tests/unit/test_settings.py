@@ -63,6 +63,8 @@ def test_a_shared_file_is_read(cfg):
         ("nn_wire = 32", "nn_wire = 16", ["nn_wire = 16 is not allowed", "32 or 64", "line 9"]),
         ("rn_timeout = 30", "rn_timeout = 'long'", ["rn_timeout = 'long'", "line 10"]),
         ("rn_timeout = 30", "rn_timeout = -1.", ["rn_timeout = -1.0", "greater than 0", "line 10"]),
+        ("rn_timeout = 30", "rn_timeout = inf", ["rn_timeout = inf is not allowed", "finite", "line 10"]),
+        ("rn_timeout = 30", "rn_timeout = 30\n rn_timeout = -1.", ["rn_timeout = -1.0", "line 11"]),
         ("cn_dir = 'to_coupler'", "cn_dir = 'rcv'", ["'to_coupler' or 'to_ocean'", "line 14"]),
         ("cn_name = 'state',", "", ["'cn_name' is missing in &namexc", "line 13"]),
         ("cn_name = 'state'", "cn_name = 'tendency'", ["'tendency' stands in two groups &namexc", "line 18"]),
