@@ -10,7 +10,7 @@ import pytest
 
 from coupler.errors import HaloclineError
 from tests.assimilation import small
-from tests.assimilation.test_cycle import assimilate, running
+from tests.assimilation.test_cycle import assimilate, left
 
 ABORT = "halocline.abort"
 
@@ -72,21 +72,13 @@ def test_nothing_runs_on_when_the_experiment_is_killed(tmp_path, watched):
         time.sleep(0.1)
     process.kill()
     process.wait(10)
-    left = _left(tmp_path, 20.0 if watched else 3.0)
-    for pid in left:
+    found = left(tmp_path, 20.0 if watched else 3.0)
+    for pid in found:
         os.kill(int(pid), signal.SIGKILL)
-    assert bool(left) != watched
+    assert bool(found) != watched
 
 
 UNWATCHED = """
 import multiprocessing
 multiprocessing.parent_process = lambda: None
 """
-
-
-def _left(folder, limit):
-    """Processes of the run, when there is none any more or `limit` [s] are over."""
-    until = time.monotonic() + limit
-    while (found := running(folder)) and time.monotonic() < until:
-        time.sleep(0.1)
-    return found

@@ -244,7 +244,7 @@ def test_an_analysis_that_fails_ends_the_ocean(tmp_path, monkeypatch):
 
     monkeypatch.setattr("models.assimilation.analysis.Insertion.increments", fail)
     refused(tmp_path, ["no analysis today"])
-    assert not running(tmp_path)
+    assert not left(tmp_path, 10.0)
 
 
 def test_sigterm_ends_the_ocean(tmp_path):
@@ -259,10 +259,7 @@ def test_sigterm_ends_the_ocean(tmp_path):
     assert running(tmp_path)
     process.send_signal(signal.SIGTERM)
     assert process.wait(30) == 128 + signal.SIGTERM
-    until = time.monotonic() + 10
-    while running(tmp_path) and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not running(tmp_path) and not list(tmp_path.rglob("increments.zarr*"))
+    assert not left(tmp_path, 10.0) and not list(tmp_path.rglob("increments.zarr*"))
 
 
 def running(folder):
@@ -272,4 +269,12 @@ def running(folder):
         with contextlib.suppress(OSError):
             if link.readlink() == folder / "run":
                 found.append(link.parent.name)
+    return found
+
+
+def left(folder, limit):
+    """Processes of the run, when there is none any more or `limit` [s] are over."""
+    until = time.monotonic() + limit
+    while (found := running(folder)) and time.monotonic() < until:
+        time.sleep(0.1)
     return found
