@@ -20,6 +20,8 @@ from coupler.programs import inherited, on_path
 
 REFERENCE = "gyre"  # what the reference ocean calls itself in the handshake
 BUDGET = 1.0  # seconds for the networks, and again for the ocean
+LONGEST = 15.0  # seconds that a run of the ocean may take: fewer steps are tried where cores are busy, then none
+FEW = 5  # steps at least
 CELL = 4e-8  # seconds per cell, layer and step of the reference ocean on one core (measured), to choose the number of steps
 # What the reference ocean runs with to be timed: alone, from rest, writing nothing. Its speed does not depend on the state.
 ALONE = {
@@ -72,25 +74,43 @@ def time_ocean(ocean: Ocean, folder: Path, ranks: int, budget: float = BUDGET) -
         return 0.0, f"{ranks} ocean ranks are more than the {cores()} cores here"
     cells = sum(part.nx * part.ny for part in ocean.shake.grids)
     layers = max(field.levels for field in ocean.shake.fields)
-    steps = int(np.clip(budget * ranks / (CELL * cells * layers), 5, 5000))
+    steps = int(np.clip(budget * ranks / (CELL * cells * layers), FEW, 5000))
     place = folder / "calibration"
     place.mkdir()
-    (place / "namelist_cfg").write_text(_alone(folder / "namelist_cfg", steps), encoding="utf-8")
     if (folder / "namelist_ref").exists():
         shutil.copyfile(folder / "namelist_ref", place / "namelist_ref")
     command = [on_path("mpirun") or "mpirun", "-np", str(ranks), str(ocean.program)]
-    try:
-        done = subprocess.run(
-            command, cwd=place, env={**inherited(), **ENVIRONMENT}, stdin=subprocess.DEVNULL, capture_output=True,
-            text=True, timeout=30, check=False,
-        )  # fmt: skip
-        table = (place / "timing.output").read_text(encoding="utf-8").splitlines()
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 0.0, f"its short run alone gave no timing ({type(error).__name__})"
-    if done.returncode:
-        return 0.0, f"its short run alone ended with exit code {done.returncode}"
-    longest = {row[:27].strip(): float(row[27:].split()[2]) for row in table[2:]}
-    return (longest["whole run"] - longest["restarts"]) / steps, ""
+    for count in dict.fromkeys((steps, max(steps // 50, FEW))):
+        (place / "namelist_cfg").write_text(_alone(folder / "namelist_cfg", count), encoding="utf-8")
+        try:
+            code = _ended(command, place)
+            table = (place / "timing.output").read_text(encoding="utf-8").splitlines() if code == 0 else []
+        except OSError as error:
+            return 0.0, f"its short run alone gave no timing ({type(error).__name__})"
+        if code is None:
+            continue  # ranks share cores with other work: each message may wait for a time slice
+        if code:
+            return 0.0, f"its short run alone ended with exit code {code}"
+        longest = {row[:27].strip(): float(row[27:].split()[2]) for row in table[2:]}
+        return (longest["whole run"] - longest["restarts"]) / count, ""
+    return 0.0, f"{count} steps alone took longer than {LONGEST:g} s; is this machine busy?"
+
+
+def _ended(command: list[str], place: Path) -> int | None:
+    """Exit code of a run; None where it took longer than LONGEST: mpirun is asked to end it, so that no rank runs on."""
+    null = subprocess.DEVNULL
+    with subprocess.Popen(
+        command, cwd=place, env={**inherited(), **ENVIRONMENT}, stdin=null, stdout=null, stderr=null
+    ) as run:
+        try:
+            return run.wait(LONGEST)
+        except subprocess.TimeoutExpired:
+            run.terminate()
+        try:
+            run.wait(5.0)
+        except subprocess.TimeoutExpired:
+            run.kill()
+    return None
 
 
 def _alone(namelist: Path, steps: int) -> str:
