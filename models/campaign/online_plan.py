@@ -28,6 +28,7 @@ DESIGNS = {  # folder below namelists/: in words
     "gyre_emulator_states": "as gyre_emulator_tuned, without its energy term",
     "gyre_online_states": "as gyre_online_tuned, without its energy term",
     "gyre_online_long": "as gyre_online_states, windows of 10 and 20 days",
+    "gyre_online_long_mild": "as gyre_online_long, with some of the energy term (rn_energy = 3)",
     "gyre_online_long_energy": "as gyre_online_tuned, windows of 10 and 20 days",
 }
 NAMELISTS = tuple(runs.NAMELISTS / name for name in DESIGNS)
