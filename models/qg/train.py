@@ -20,7 +20,7 @@ from models.qg.trajectory import TrajectoryFit
 from models.settings import NamOnline, NamQg, NamTrain, load
 from models.training import checkpoint
 from models.training.history import replace as write
-from models.training.trainer import calm, threads, trainer_of
+from models.training.trainer import run_epochs
 
 MODES = ("offline", "online")
 COST = "cost.json"
@@ -127,14 +127,7 @@ def fit(todo: Plan, cfg: Path, overwrite: bool = False, console: Console | None 
     )
     write(folder / "namelist_cfg", config_file(cfg).read_bytes())
     begun = time.process_time()
-    with threads(todo.train), calm():
-        trainer = trainer_of(todo.train, folder, console)
-        try:
-            trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            raise HaloclineError(
-                f"interrupted. The same command goes on from the last whole epoch, in {folder}."
-            ) from None
+    run_epochs(module, data, todo.train, folder, console)
     spent = {"core_seconds": core_seconds(folder) + time.process_time() - begun}
     write(folder / COST, json.dumps(spent).encode())
     return folder

@@ -27,7 +27,7 @@ from models.training.module import Fit
 from models.training.online import check
 from models.training.samples import TARGETS
 from models.training.setup import Setup, prepare
-from models.training.trainer import calm, threads, trainer_of
+from models.training.trainer import run_epochs
 
 KIND = f"a training (no {checkpoint.LAST}, no namelist_cfg with &namtrain)"
 FREE = ("cn_device", "nn_threads", "cn_log", "cn_formats", "cn_out", "cn_data")  # may change when a training goes on
@@ -173,14 +173,7 @@ def _train(setup: Setup, folder: Path, recipe: dict[str, Any], console: Console)
     if setup.seasons is not None:
         fitted.to(memory_format=torch.channels_last)  # 0.8 of the time of a step (width 32, one thread)
     module, data = _parts(setup, fitted, recipe)
-    with threads(setup.train), calm():
-        trainer = trainer_of(setup.train, folder, console)
-        try:
-            trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
-        except SystemExit:  # Lightning's answer to Ctrl-C
-            raise HaloclineError(
-                f"interrupted. The same command goes on from the last whole epoch, in {folder}."
-            ) from None
+    run_epochs(module, data, setup.train, folder, console)
 
 
 def _parts(

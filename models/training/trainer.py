@@ -72,6 +72,25 @@ def trainer_of(train: NamTrain, folder: Path, console: Console) -> lightning.Tra
     return lightning.Trainer(**switches)
 
 
+def run_epochs(
+    module: lightning.LightningModule,
+    data: lightning.LightningDataModule,
+    train: NamTrain,
+    folder: Path,
+    console: Console,
+) -> None:
+    """Run the epochs that are left since the last checkpoint in `folder`. HaloclineError after Ctrl-C."""
+    last = folder / checkpoint.LAST
+    with threads(train), calm():
+        trainer = trainer_of(train, folder, console)
+        try:
+            trainer.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SystemExit:  # Lightning's answer to Ctrl-C
+            raise HaloclineError(
+                f"interrupted. The same command goes on from the last whole epoch, in {folder}."
+            ) from None
+
+
 @contextmanager
 def threads(train: NamTrain) -> Iterator[None]:
     """nn_threads for torch; 0: the cores that this process may use, shared by the ranks of the machine."""
